@@ -1,0 +1,61 @@
+// Every bound on a queue, buffer, table or line in one place, with the reason beside it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace postern::limits {
+
+// --- TLS records (RFC 8446 section 5.1 and 5.2, RFC 5246 section 6.2.3) ---
+inline constexpr size_t kRecordHeader = 5;
+inline constexpr size_t kMaxPlaintext = 16384;
+// TLS 1.3 allows 256 octets beyond the plaintext, TLS 1.2 2,048 (for compression, which nobody
+// may offer here); the larger one bounds what is assembled before libssl judges it.
+inline constexpr size_t kMaxCiphertext = kMaxPlaintext + 2048;
+// A TLS 1.3 record that carries 16,384 octets: header, content, type octet, tag.
+inline constexpr size_t kFullRecord = kRecordHeader + kMaxPlaintext + 1 + 16;
+
+// --- Buffer slots (ring/buffer_pool) ---
+// Room before and behind the plaintext so that a record can be sealed where it lies. Header and
+// explicit nonce need 13 octets in front. The tail covers type octet and tag, and for TLS 1.0
+// CBC a second, empty record, MAC and padding.
+inline constexpr size_t kSlotHeadroom = 64;
+inline constexpr size_t kSlotTailroom = 448;
+inline constexpr size_t kSlotSize = kSlotHeadroom + kMaxPlaintext + kSlotTailroom;  // 16,896
+static_assert(kSlotSize >= kFullRecord);
+
+// --- One connection ---
+// Queued octets per direction at which reading from the source pauses, and at which it goes on.
+inline constexpr size_t kQueueHighWater = 64 * 1024;
+inline constexpr size_t kQueueLowWater = 16 * 1024;
+// Slots that one direction may hold while a send is on its way; what comes beyond is copied to
+// the heap, so that slow readers cannot pin the worker's pool.
+inline constexpr size_t kPinnedSlots = 4;
+// What a client may send in one handshake before it is cut off. A ClientHello with post-quantum
+// shares is 2 KB, a client certificate chain some 10 KB.
+inline constexpr size_t kMaxHandshakeBytes = 128 * 1024;
+// Gather entries of one send.
+inline constexpr size_t kSendVectors = 8;
+
+// --- One worker ---
+inline constexpr uint32_t kRingEntries = 1024;
+inline constexpr uint32_t kCompletionEntries = 8192;
+// Descriptor slots kept free beyond two per connection: accepts that completed before a cancel
+// took hold, and connections that are still closing.
+inline constexpr uint32_t kDirectMargin = 256;
+// Contexts made on first use and kept per worker; the least recently used one goes first.
+inline constexpr size_t kMaxContexts = 4096;
+// Log bytes that may wait for a stuck log destination before lines are dropped and counted.
+inline constexpr size_t kLogQueue = 256 * 1024;
+
+// --- Processes ---
+inline constexpr uint32_t kMaxWorkers = 256;
+// Descriptors in one SCM_RIGHTS message (the kernel's bound is 253).
+inline constexpr size_t kMaxPassedDescriptors = 200;
+// A control message between master and worker or command line and master.
+inline constexpr size_t kMaxControlMessage = 60 * 1024;
+
+// --- Names ---
+inline constexpr size_t kMaxHostName = 253;  // RFC 1035 section 2.3.4, without the trailing dot
+
+}  // namespace postern::limits

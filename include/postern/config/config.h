@@ -1,0 +1,149 @@
+// Config: what the configuration file says, checked and with every default filled in. It knows
+// nothing of descriptors, certificates' content or name resolution. The reference for
+// administrators is docs/configuration.md.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "postern/base/log.h"
+#include "postern/base/result.h"
+
+namespace postern::config {
+
+enum class Service : uint8_t { kImap, kPop3, kSmtp, kSubmission, kSieve, kHttp, kRaw };
+std::string_view ToString(Service service);  // "imap", as written in the file
+
+enum class TlsMode : uint8_t { kImplicit };
+std::string_view ToString(TlsMode mode);
+
+// One address that a listener binds. dual_stack: an IPv6 wildcard that takes IPv4 clients too
+// (written "*").
+struct ListenAddress {
+  std::string ip;  // numeric
+  uint16_t port = 0;
+  bool dual_stack = false;
+  Where where;
+};
+
+struct Timeouts {
+  uint64_t handshake_ms = 10'000;
+  // 0: the service's own default (docs/configuration.md).
+  uint64_t idle_ms = 0;
+};
+
+// [listeners.NAME]
+struct Listener {
+  std::string name;
+  std::vector<ListenAddress> addresses;
+  Service service = Service::kRaw;
+  TlsMode tls = TlsMode::kImplicit;
+  std::string backend;  // a name in Config::backends, checked
+  Timeouts timeouts;    // the file's [timeouts], overridden per listener; idle_ms never 0 here
+  Where where;
+};
+
+// One server of a back end: "host:port", "[v6]:port" or "unix:/path".
+struct Server {
+  std::string text;  // as written
+  std::string host;  // empty for a UNIX socket
+  uint16_t port = 0;
+  std::string unix_path;
+  Where where;
+};
+
+// [backends.NAME]
+struct Backend {
+  std::string name;
+  std::vector<Server> servers;
+  uint64_t connect_timeout_ms = 5'000;
+  Where where;
+};
+
+// A certificate with its key: [[certificates.pair]].
+struct CertificatePair {
+  std::string name;         // for logs and for binding tickets; default: the first DNS name in it
+  std::string certificate;  // path, PEM, chain included
+  std::string key;          // path, PEM
+  Where where;
+};
+
+// [certificates]
+struct Certificates {
+  // Pairs NAME.crt and NAME.key; "default" serves clients without SNI or with an unknown name. When
+  // there is no default pair here and `pairs` is empty, Postern makes a self-signed one at start.
+  std::string directory;
+  bool directory_set = false;  // the file names it (then it must be usable)
+  std::vector<CertificatePair> pairs;
+  // Name of the pair for clients without SNI or with an unknown name: a `name` of `pairs` or a
+  // NAME in the directory. Empty: "default" if there is such a pair, else the first of `pairs`.
+  std::string default_name;
+  Where where;
+};
+
+// [process]
+struct Process {
+  uint32_t workers = 0;  // 0: one per CPU that the master may use
+  bool pin = true;       // pin each worker to a CPU
+  std::string user;      // empty: "postern" if that user exists, else "nobody" (root only)
+  std::string group;
+  std::string pid_file;        // empty: none
+  std::string control_socket;  // empty: none
+  Where where;
+};
+
+enum class LogDestination : uint8_t { kStderr, kFile, kSyslog };
+// [log]
+struct Log {
+  LogDestination destination = LogDestination::kStderr;
+  std::string file;  // for kFile
+  LogFormat format = LogFormat::kLogfmt;
+  LogLevel level = LogLevel::kInfo;
+};
+
+// [limits]; each holds for the machine, Postern divides it among its workers.
+struct Limits {
+  uint32_t connections = 100'000;
+  // Buffer slots per worker and side (limits::kSlotSize octets each).
+  uint32_t buffers = 1024;
+};
+
+// [tickets]
+struct Tickets {
+  bool enabled = true;
+  uint64_t lifetime_s = 86'400;  // RFC 8446 section 4.6.1: at most 604,800
+  uint64_t rotate_s = 28'800;
+};
+
+struct Config {
+  std::string path;  // the file this came from
+  Process process;
+  Log log;
+  Certificates certificates;
+  std::vector<Listener> listeners;
+  std::vector<Backend> backends;
+  Limits limits;
+  Tickets tickets;
+  uint64_t drain_timeout_ms = 30'000;    // [timeouts] drain
+  uint64_t prepare_timeout_ms = 10'000;  // [timeouts] prepare: a worker's answer at a reload
+};
+
+// Loaded is a configuration that can serve, with what the administrator should look at all the
+// same.
+struct Loaded {
+  Config config;
+  std::vector<Error> warnings;
+};
+
+// Parse checks `text` and reports every fault at once, in the order of the file: syntax, unknown
+// keys (with the nearest known one), wrong types and ranges, references to what is not there, two
+// listeners on one address. Relative paths are taken from the directory of `path`.
+std::expected<Loaded, std::vector<Error>> Parse(std::string_view text, const std::string& path);
+// Load is Parse on a file's content.
+std::expected<Loaded, std::vector<Error>> Load(const std::string& path);
+
+}  // namespace postern::config

@@ -1,0 +1,66 @@
+// CertificateIndex and Segment: the readers of a generation's certificates (the worker's side).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "postern/base/bytes.h"
+#include "postern/base/result.h"
+#include "postern/generation/part.h"
+#include "postern/os/sealed_memory.h"
+
+namespace postern::generation {
+
+// Segment is a mapped kCertificates or kKeys part. Key segments are locked and kept out of dumps.
+class Segment {
+ public:
+  static Result<std::shared_ptr<const Segment>> Map(PartId id, PartKind kind, int fd);
+  PartId id() const { return id_; }
+  PartKind kind() const { return kind_; }
+  Bytes bytes() const { return mapping_.bytes(); }
+
+ private:
+  PartId id_ = 0;
+  PartKind kind_ = PartKind::kCertificates;
+  os::Mapping mapping_;
+};
+using SegmentPtr = std::shared_ptr<const Segment>;
+
+// A certificate with its key; the spans point into segments that the index holds.
+struct CertificateView {
+  // Names this chain and key for good: equal in every generation that shares them, never reused for
+  // others in the life of a master. Contexts are cached under it.
+  uint64_t identity = 0;
+  std::string_view name;         // the administrator's name for it; tickets are bound to it
+  std::vector<Bytes> chain_der;  // leaf first
+  Bytes key_der;                 // PKCS#8
+};
+
+class CertificateIndex {
+ public:
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  // Maps the index part and checks every offset against the segments, which must all be there.
+  static Result<std::shared_ptr<const CertificateIndex>> Map(
+      int fd, const std::map<PartId, SegmentPtr>& segments);
+
+  uint32_t size() const;
+  // Find looks `host` up as RFC 6066 section 3 and RFC 6125 section 6.4.3 want it: without regard
+  // to case or a trailing dot, the exact name first, then a wildcard for its first label. kNone
+  // when there is none. Cost: two hash look-ups.
+  uint32_t Find(std::string_view host) const;
+  // The certificate for clients without SNI or with an unknown name.
+  uint32_t default_certificate() const;
+  // `certificate` must be below size().
+  CertificateView Get(uint32_t certificate) const;
+
+ private:
+  os::Mapping mapping_;
+  std::vector<SegmentPtr> segments_;  // as numbered in the index
+};
+using CertificateIndexPtr = std::shared_ptr<const CertificateIndex>;
+
+}  // namespace postern::generation

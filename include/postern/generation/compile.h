@@ -1,0 +1,48 @@
+// Compile: configuration and certificates to a generation (the master's side).
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "postern/base/result.h"
+#include "postern/config/config.h"
+#include "postern/generation/part.h"
+#include "postern/os/socket_address.h"
+
+namespace postern::generation {
+
+// A socket that the generation listens on; its place in Generation::sockets is its number in the
+// settings, the same in master and workers.
+struct ListenSocket {
+  os::SocketAddress address;
+  bool v6_only = true;
+  std::string listener;  // the listener's name, for messages
+  Where where;
+};
+
+struct Sources;  // what was read from which file, to read only changed files next time (private)
+
+struct Generation {
+  uint64_t number = 0;
+  std::vector<PartPtr> parts;  // exactly one kSettings, one kIndex, then the segments
+  std::vector<ListenSocket> sockets;
+  std::vector<Error> warnings;     // expired certificates, back ends that do not resolve
+  uint32_t certificates = 0;       // how many it holds
+  uint32_t certificates_read = 0;  // of these, how many were read from files for this generation
+  std::shared_ptr<const Sources> sources;
+};
+using GenerationPtr = std::shared_ptr<const Generation>;
+
+// Compile reads certificates, resolves the back ends' names and builds the parts. Certificates
+// whose files are unchanged since `previous` (may be null) are taken from its segments; segments
+// are compacted when less than half of what they hold is still named. It blocks on files and the
+// resolver and touches no global state: the master runs it on its loader thread. Every fault is
+// reported at once.
+std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& loaded,
+                                                         const GenerationPtr& previous,
+                                                         uint64_t number);
+
+}  // namespace postern::generation

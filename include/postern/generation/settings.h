@@ -1,0 +1,75 @@
+// Settings: the reader of a generation's settings part (the worker's side).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "postern/base/result.h"
+#include "postern/config/config.h"
+#include "postern/os/sealed_memory.h"
+#include "postern/os/socket_address.h"
+
+namespace postern::generation {
+
+struct ListenerSettings {
+  std::string_view name;
+  config::Service service = config::Service::kRaw;
+  config::TlsMode tls = config::TlsMode::kImplicit;
+  uint32_t backend = 0;  // index into Settings::backends
+  uint64_t handshake_timeout_ms = 0;
+  uint64_t idle_timeout_ms = 0;
+};
+
+struct SocketSettings {
+  uint32_t listener = 0;  // index into Settings::listeners
+  os::SocketAddress address;
+};
+
+struct ServerSettings {
+  std::string_view text;  // as the administrator wrote it
+  // Every address the name resolved to, in order of preference; empty when it did not resolve.
+  std::vector<os::SocketAddress> addresses;
+  std::string_view unresolved_reason;
+};
+
+struct BackendSettings {
+  std::string_view name;
+  uint64_t connect_timeout_ms = 0;
+  std::vector<ServerSettings> servers;
+};
+
+// Settings is immutable; the views in it live as long as it does. Connections hold it (shared)
+// until they end.
+class Settings {
+ public:
+  // Maps the part, refuses what is unsealed, too short, of another version, or has an offset or
+  // reference out of range.
+  static Result<std::shared_ptr<const Settings>> Map(int fd);
+
+  uint64_t number() const { return number_; }
+  const std::vector<ListenerSettings>& listeners() const { return listeners_; }
+  const std::vector<SocketSettings>& sockets() const { return sockets_; }
+  const std::vector<BackendSettings>& backends() const { return backends_; }
+  uint32_t max_connections() const { return max_connections_; }  // for all workers together
+  bool tickets_enabled() const { return tickets_enabled_; }
+  uint64_t ticket_lifetime_s() const { return ticket_lifetime_s_; }
+
+ private:
+  friend class SettingsReader;
+  os::Mapping mapping_;
+  uint64_t number_ = 0;
+  std::vector<ListenerSettings> listeners_;
+  std::vector<SocketSettings> sockets_;
+  std::vector<BackendSettings> backends_;
+  uint32_t max_connections_ = 0;
+  bool tickets_enabled_ = true;
+  uint64_t ticket_lifetime_s_ = 0;
+};
+using SettingsPtr = std::shared_ptr<const Settings>;
+
+}  // namespace postern::generation

@@ -1,0 +1,71 @@
+// Processes, privileges and signals.
+#pragma once
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "postern/base/result.h"
+#include "postern/os/unique_fd.h"
+
+namespace postern::os {
+
+// AllowedCpus lists the CPUs this process may run on, in order. Never empty.
+std::vector<int> AllowedCpus();
+Status PinToCpu(int cpu);
+
+// SpawnSelf starts this same executable (by /proc/self/exe, so an upgrade of the file on disk does
+// not mix versions) with `arguments` (without argv[0]). `inherited` pairs are dup'ed in the child:
+// first (ours) becomes second (the child's number); everything else is close-on-exec. Safe to call
+// while other threads run. All signals are unblocked and at their defaults in the child.
+Result<pid_t> SpawnSelf(const std::vector<std::string>& arguments,
+                        const std::vector<std::pair<int, int>>& inherited);
+
+// Identity of a user and group, looked up by name.
+struct Identity {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::string user;
+  std::string group;
+};
+// An empty group means the user's own.
+Result<Identity> LookUpIdentity(const std::string& user, const std::string& group);
+// BecomeIdentity drops to `identity` for good (groups, gid, uid; then checks that there is no way
+// back). When not root it does nothing if it already is that user, and fails otherwise.
+Status BecomeIdentity(uid_t uid, gid_t gid);
+// NoNewPrivileges sets PR_SET_NO_NEW_PRIVS and makes the process undumpable (no core with keys,
+// no ptrace by the same user).
+Status NoNewPrivileges();
+
+// RaiseDescriptorLimit raises RLIMIT_NOFILE to its hard limit and returns what holds then.
+uint64_t RaiseDescriptorLimit();
+// RaiseLockedMemoryLimit raises RLIMIT_MEMLOCK as far as allowed, up to `bytes`.
+void RaiseLockedMemoryLimit(uint64_t bytes);
+
+// MakeSignalFd blocks `signals` in this thread and returns a signalfd for them.
+Result<UniqueFd> MakeSignalFd(std::initializer_list<int> signals);
+// ReadSignal returns the next signal number, or nothing when none waits.
+std::optional<int> ReadSignal(int signal_fd);
+
+// PidFile is created at start (with our pid and a lock held while we live) and removed at the end.
+class PidFile {
+ public:
+  PidFile() = default;
+  PidFile(PidFile&& other) noexcept;
+  PidFile& operator=(PidFile&& other) noexcept;
+  ~PidFile();
+  // Fails when a live process holds the lock, naming its pid.
+  static Result<PidFile> Create(const std::string& path);
+
+ private:
+  std::string path_;
+  UniqueFd fd_;
+};
+
+}  // namespace postern::os

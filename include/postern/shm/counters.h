@@ -1,0 +1,45 @@
+// Counters of one worker: a shared page per worker, written by it alone and read by the master, so
+// that status and metrics ask nobody. Layout version 1, 2026-11-22.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace postern::shm {
+
+// Counter has one writer; readers see a value that is at most a moment old.
+class Counter {
+ public:
+  void Add(uint64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void Subtract(uint64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+  }
+  void Set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
+  uint64_t Get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+// Counters survive the worker's death: its successor goes on counting in the same page, after it
+// has set the gauges (marked so) to zero.
+struct WorkerCounters {
+  Counter connections;         // gauge: clients held now
+  Counter handshaking;         // gauge: of these, not yet through the handshake
+  Counter accepted;            // connections taken
+  Counter handshakes_full;     // completed without resumption
+  Counter handshakes_resumed;  // completed by ticket
+  Counter handshakes_failed;   // ended before completion, whatever the cause
+  Counter backend_failed;      // connections for which no back end could be had
+  Counter bytes_from_clients;  // plaintext octets relayed to back ends
+  Counter bytes_to_clients;    // plaintext octets relayed to clients
+  Counter accept_paused;       // times that accepting stopped at a limit
+  Counter accept_errors;       // accepts that failed (EMFILE and the like)
+  Counter buffers_starved;     // receives that found no free buffer slot
+  Counter log_lines_dropped;   // lines lost to a stuck or full log
+  Counter generation;          // gauge: number of the generation in use
+};
+
+}  // namespace postern::shm

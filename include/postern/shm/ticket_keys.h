@@ -1,0 +1,67 @@
+// Session ticket keys (STEKs) shared by all workers: made and rotated by the master in a shared
+// page, never on disk. Layout version 1, 2026-11-22; described in docs/processes.md.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "postern/base/result.h"
+#include "postern/os/sealed_memory.h"
+#include "postern/os/unique_fd.h"
+
+namespace postern::shm {
+
+inline constexpr size_t kTicketKeyName = 16;
+// RFC 5077 section 4: name, AES key, HMAC key.
+struct TicketKey {
+  std::array<std::byte, kTicketKeyName> name{};
+  std::array<std::byte, 32> aes{};
+  std::array<std::byte, 32> hmac{};
+};
+
+struct TicketPage;  // the shared layout, private to src/shm
+
+// TicketKeyMaster is the writing side.
+class TicketKeyMaster {
+ public:
+  // Makes the page with a fresh current key; locked and kept out of core dumps.
+  static Result<TicketKeyMaster> Create();
+  TicketKeyMaster(TicketKeyMaster&&) noexcept;
+  TicketKeyMaster& operator=(TicketKeyMaster&&) noexcept;
+  ~TicketKeyMaster();  // wipes the keys
+
+  // The descriptor that workers map (read-only).
+  int fd() const { return fd_.get(); }
+  // Rotate makes a new current key; the current one becomes the newest previous one and the oldest
+  // previous one is wiped.
+  Status Rotate();
+
+ private:
+  TicketKeyMaster() = default;
+  os::UniqueFd fd_;
+  os::Mapping mapping_;
+};
+
+// TicketKeys is a worker's view. Reads are wait-free towards the master (sequence lock).
+class TicketKeys {
+ public:
+  static Result<TicketKeys> Map(int fd);
+
+  // The key to seal new tickets with.
+  TicketKey Current() const;
+  // The key named `name`, and whether it is the current one (a ticket under an older key is
+  // accepted and renewed); nothing when it is unknown or retired.
+  struct Found {
+    TicketKey key;
+    bool current = false;
+  };
+  std::optional<Found> Find(std::span<const std::byte, kTicketKeyName> name) const;
+
+ private:
+  os::Mapping mapping_;
+};
+
+}  // namespace postern::shm

@@ -1,0 +1,70 @@
+// Handshake: a TLS handshake as a function of bytes. It is short and heavy; when it is over, the
+// session keeps the Record it yields and drops it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "postern/base/bytes.h"
+#include "postern/tls/record.h"
+
+namespace postern::tls {
+
+enum class HandshakeState : uint8_t { kNeedMore, kEstablished, kFailed };
+
+// Why a handshake failed: the cause decides the metric and the first words of the log line.
+enum class HandshakeFailure : uint8_t {
+  kNone,
+  kPlainHttp,        // "GET / HTTP/1.1" and the like on a TLS port
+  kPlainText,        // printable text: a mail client with TLS switched off
+  kSslv2,            // an SSLv2 record
+  kNotTls,           // other octets
+  kNoSharedVersion,  // the client's versions and ours do not meet
+  kNoSharedCipher,
+  kNoSharedGroup,
+  kPeerAlert,  // the client refused: its alert is in the detail
+  kTooLarge,   // more than limits::kMaxHandshakeBytes
+  kProtocol,   // anything else that OpenSSL found wrong
+  kInternal,   // ours: no context, no memory
+};
+std::string_view ToString(HandshakeFailure failure);  // "plain-http": for logs and metrics
+
+// What the log line tells of a handshake; texts are OpenSSL's names or what the client sent.
+struct HandshakeFacts {
+  std::string_view version;  // "TLSv1.3"; static storage
+  std::string_view cipher;   // "TLS_AES_128_GCM_SHA256"; static storage
+  std::string sni;           // lower case; empty when the client sent none
+  std::string certificate;   // name of the pair that was served
+  bool resumed = false;
+};
+
+class Handshake {
+ public:
+  virtual ~Handshake() = default;
+
+  struct Progress {
+    HandshakeState state = HandshakeState::kNeedMore;
+    size_t consumed = 0;  // octets of `wire` that need not be offered again
+  };
+
+  // Advance eats from `wire` (unconsumed octets of last time first, new ones behind) and appends
+  // what has to be sent to `out`; `out` must be sent in every state, also when it failed (the
+  // alert). Once established, octets beyond `consumed` are records for the Record. Call it no more
+  // after kEstablished or kFailed.
+  virtual Progress Advance(Bytes wire, std::vector<std::byte>& out) = 0;
+
+  virtual HandshakeFailure failure() const = 0;
+  // One clause in words: "the client spoke HTTP without TLS (GET /)", "client sent alert
+  // unknown_ca".
+  virtual const std::string& failure_detail() const = 0;
+  virtual HandshakeFacts& facts() = 0;
+
+  // TakeRecord hands over the record layer; once, after kEstablished.
+  virtual std::unique_ptr<Record> TakeRecord() = 0;
+};
+
+}  // namespace postern::tls
