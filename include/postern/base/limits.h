@@ -54,6 +54,16 @@ inline constexpr uint32_t kMaxWorkers = 256;
 inline constexpr size_t kMaxPassedDescriptors = 200;
 // A control message between master and worker or command line and master.
 inline constexpr size_t kMaxControlMessage = 60 * 1024;
+// The control socket: enough clients for a few administrators and a monitor, requests are single
+// words, and whoever does not send or read within the time is not waited for. A status of 256
+// workers with their parts is some 100 KB.
+inline constexpr size_t kMaxControlClients = 16;
+inline constexpr size_t kMaxControlRequest = 1024;
+inline constexpr size_t kMaxControlReply = 16 * 1024 * 1024;
+inline constexpr uint64_t kControlTimeoutMs = 10'000;
+// Messages that may wait for a worker that does not read its channel; a worker that lets more wait
+// has stopped working and is replaced.
+inline constexpr size_t kMaxQueuedMessages = 1024;
 
 // --- Names ---
 inline constexpr size_t kMaxHostName = 253;  // RFC 1035 section 2.3.4, without the trailing dot

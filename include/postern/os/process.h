@@ -43,6 +43,10 @@ Status BecomeIdentity(uid_t uid, gid_t gid);
 // no ptrace by the same user).
 Status NoNewPrivileges();
 
+// MakeUndumpable is the second half of NoNewPrivileges alone, for the master: it holds keys but
+// must be able to start workers that drop what it has.
+Status MakeUndumpable();
+
 // RaiseDescriptorLimit raises RLIMIT_NOFILE to its hard limit and returns what holds then.
 uint64_t RaiseDescriptorLimit();
 // RaiseLockedMemoryLimit raises RLIMIT_MEMLOCK as far as allowed, up to `bytes`.

@@ -1,0 +1,116 @@
+// Starting a process of our own. The child runs between fork and exec, where another thread of the
+// parent may have held any lock at the moment of the fork: so it makes nothing but calls that
+// signal-safety(7) lists, on memory laid out before. posix_spawn would do most of it, but cannot
+// set signals that are ignored back to their defaults without knowing each of them, and hides
+// which step failed.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "postern/os/process.h"
+
+namespace postern::os {
+namespace {
+
+using FdPair = std::pair<int, int>;
+
+// Puts each descriptor at its number in the child. All are copied out of the way first, since one
+// pair's source may be another's target. Returns 0 or an errno value.
+int PlaceDescriptors(const FdPair* pairs, size_t count, int* copies) {
+  int above = 3;
+  for (size_t i = 0; i < count; ++i) above = std::max(above, pairs[i].second + 1);
+  for (size_t i = 0; i < count; ++i) {
+    copies[i] = ::fcntl(pairs[i].first, F_DUPFD_CLOEXEC, above);
+    if (copies[i] < 0) return errno;
+  }
+  // Whatever a library may have left open without close-on-exec stays here; the copies and what
+  // they become are set right below.
+  ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+  for (size_t i = 0; i < count; ++i) {
+    if (::dup2(copies[i], pairs[i].second) < 0) return errno;
+  }
+  return 0;
+}
+
+// With every signal still blocked, so that none of ours acts in the child before the exec.
+void DefaultSignals() {
+  struct sigaction standard {};
+  standard.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &standard, nullptr);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+[[noreturn]] void RunChild(char* const* argv, const FdPair* pairs, size_t count, int* copies,
+                           int report_fd) {
+  // The report must survive the placing: at a number that no pair names.
+  int above = 3;
+  for (size_t i = 0; i < count; ++i) above = std::max(above, pairs[i].second + 1);
+  const int report = ::fcntl(report_fd, F_DUPFD_CLOEXEC, above);
+  int error_number = PlaceDescriptors(pairs, count, copies);
+  if (error_number == 0) {
+    DefaultSignals();
+    ::execv("/proc/self/exe", argv);
+    error_number = errno;
+  }
+  [[maybe_unused]] const ssize_t written = ::write(report, &error_number, sizeof error_number);
+  ::_exit(127);
+}
+
+// What the child said before it could exec: 0 for nothing, which is good.
+int ReadReport(int fd) {
+  int error_number = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(fd, &error_number, sizeof error_number);
+  } while (got < 0 && errno == EINTR);
+  return got == static_cast<ssize_t>(sizeof error_number) ? error_number : 0;
+}
+
+}  // namespace
+
+Result<pid_t> SpawnSelf(const std::vector<std::string>& arguments,
+                        const std::vector<std::pair<int, int>>& inherited) {
+  std::vector<std::string> texts = {"postern"};
+  texts.insert(texts.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& text : texts) argv.push_back(text.data());
+  argv.push_back(nullptr);
+  std::vector<int> copies(inherited.size(), -1);
+
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return FailErrno("cannot start a process", errno);
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t pid = ::fork();
+  const int fork_error = errno;
+  if (pid == 0) {
+    RunChild(argv.data(), inherited.data(), inherited.size(), copies.data(), write_end.get());
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) return FailErrno("cannot start a process", fork_error);
+
+  write_end.Reset();
+  const int error_number = ReadReport(read_end.get());
+  if (error_number == 0) return pid;
+  int ignored = 0;
+  while (::waitpid(pid, &ignored, 0) < 0 && errno == EINTR) {
+  }
+  return FailErrno("cannot start a process of this program", error_number,
+                   "is /proc mounted, and may this program's file be executed?");
+}
+
+}  // namespace postern::os
