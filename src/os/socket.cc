@@ -109,10 +109,6 @@ Result<UniqueFd> MakeStream(int family) {
   if (Status set = SetOption(fd.get(), SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE"); !set) {
     return std::unexpected(set.error());
   }
-  const linger reset{.l_onoff = 1, .l_linger = 0};
-  if (::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) != 0) {
-    return FailErrno("cannot set SO_LINGER", errno);
-  }
   return fd;
 }
 

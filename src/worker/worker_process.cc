@@ -136,7 +136,7 @@ bool WorkerProcess::Run() {
     log_.Flush();
   }
   if (!quit_) Settle();
-  log_.FlushBlocking();
+  log_.FlushNow();
   GlobalLogging().sink = nullptr;
   return !quit_;
 }

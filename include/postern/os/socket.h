@@ -28,8 +28,7 @@ Result<UniqueFd> MakeListener(const SocketAddress& address, const ListenerOption
 Status StartListening(int fd, const SocketAddress& address, int backlog = 4096);
 
 // MakeStream makes an unconnected, non-blocking, close-on-exec stream socket for `family`; for IP
-// with TCP_NODELAY, SO_KEEPALIVE and SO_LINGER {1, 0}: a close without an orderly shutdown before
-// it is then a reset, so that a stream cut short is never passed off as a clean end.
+// with TCP_NODELAY and SO_KEEPALIVE. (Ring::Abort ends such a socket with a reset.)
 Result<UniqueFd> MakeStream(int family);
 
 // PeerAddress is getpeername; AF_UNSPEC when the peer is already gone.

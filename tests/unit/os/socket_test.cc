@@ -105,21 +105,6 @@ TEST_CASE("socket: v6_only says who may come in") {
   }
 }
 
-TEST_CASE("socket: a stream closed without shutdown is a reset to its peer") {
-  const auto listener = MakeListener(Local(0), {});
-  REQUIRE(listener);
-  const SocketAddress address = BoundAddress(listener->get());
-  auto client = MakeStream(AF_INET);
-  REQUIRE(client);
-  ::connect(client->get(), address.get(), address.size());
-  REQUIRE(Acceptable(listener->get()));
-  const UniqueFd accepted(::accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
-  client->Reset();
-  char octet = 0;
-  CHECK(::read(accepted.get(), &octet, 1) == -1);
-  CHECK(errno == ECONNRESET);
-}
-
 TEST_CASE("socket: the peer of a socket without one is unknown") {
   const auto stream = MakeStream(AF_INET);
   REQUIRE(stream);
