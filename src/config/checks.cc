@@ -10,8 +10,8 @@
 
 #include "duration.h"
 #include "endpoint.h"
+#include "postern/config/suggest.h"
 #include "services.h"
-#include "suggest.h"
 
 namespace postern::config {
 namespace {
@@ -108,6 +108,18 @@ void WarnAboutListener(const Listener& listener, Reporter& reporter) {
   }
 }
 
+void WarnAboutTickets(const Tickets& tickets, Reporter& reporter) {
+  // The shared page holds the current key and three before it (shm/ticket_page.h).
+  constexpr uint64_t kPreviousKeys = 3;
+  if (!tickets.enabled || tickets.lifetime_s <= kPreviousKeys * tickets.rotate_s) return;
+  reporter.Warn(tickets.where,
+                fmt::format("tickets live for {}, their keys only for {}",
+                            DurationText(tickets.lifetime_s * 1000),
+                            DurationText(kPreviousKeys * tickets.rotate_s * 1000)),
+                fmt::format("in [tickets] set rotate to a third of lifetime or more: {}",
+                            Quote(DurationText((tickets.lifetime_s + 2) / kPreviousKeys * 1000))));
+}
+
 void WarnAboutBackends(const Config& config, Reporter& reporter) {
   std::set<std::string_view> used;
   for (const Listener& listener : config.listeners) used.insert(listener.backend);
@@ -134,6 +146,7 @@ void CheckWhole(const Config& config, Reporter& reporter) {
   CheckAddresses(config, reporter);
   CheckLoops(config, reporter);
   WarnAboutBackends(config, reporter);
+  WarnAboutTickets(config.tickets, reporter);
 }
 
 }  // namespace postern::config

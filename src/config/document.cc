@@ -13,8 +13,8 @@
 #include <optional>
 #include <string>
 
+#include "postern/config/suggest.h"
 #include "scan.h"
-#include "suggest.h"
 
 namespace postern::config {
 namespace {

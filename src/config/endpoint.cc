@@ -13,7 +13,7 @@
 #include <charconv>
 
 #include "postern/base/limits.h"
-#include "suggest.h"
+#include "postern/config/suggest.h"
 
 namespace postern::config {
 namespace {

@@ -7,9 +7,9 @@
 #include <tuple>
 
 #include "endpoint.h"
+#include "postern/config/suggest.h"
 #include "sections.h"
 #include "services.h"
-#include "suggest.h"
 
 namespace postern::config {
 namespace {

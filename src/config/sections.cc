@@ -11,7 +11,7 @@
 
 #include "endpoint.h"
 #include "postern/base/limits.h"
-#include "suggest.h"
+#include "postern/config/suggest.h"
 
 namespace postern::config {
 namespace {
@@ -223,6 +223,7 @@ void ReadTickets(Reading& reading) {
   if (node == nullptr) return;
   Tickets& tickets = reading.config.tickets;
   TableReader table(*node, "[tickets]", reading.reporter);
+  tickets.where = table.where();
   table.Bool("enabled", tickets.enabled);
   // RFC 8446 section 4.6.1: a ticket's lifetime MUST NOT be more than 604,800 seconds.
   ReadSeconds(reading, table, "lifetime", tickets.lifetime_s, {1'000, 604'800'000});

@@ -1,6 +1,6 @@
 // Which word was meant. The distance is Damerau's (optimal string alignment), because swapped
 // neighbours ("sevrers") are the commonest slip of all and should cost one step, not two.
-#include "suggest.h"
+#include "postern/config/suggest.h"
 
 #include <fmt/format.h>
 

@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "duration.h"
-#include "suggest.h"
+#include "postern/config/suggest.h"
 
 namespace postern::config {
 namespace {

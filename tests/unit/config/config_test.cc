@@ -446,6 +446,10 @@ TEST_CASE("config: warnings do not keep it from serving") {
         "f:8:1: no listener uses [backends.spare]; remove it, or name it as the backend of a "
         "listener\n"
         "f:9:19: the server \"a:1\" stands twice in [backends.spare]; remove one of the two\n");
+  CHECK(Warnings(WithLeast("[tickets]\nlifetime = \"2d\"\n")) ==
+        "f:8:1: tickets live for 2d, their keys only for 1d; in [tickets] set rotate to a third of "
+        "lifetime or more: \"16h\"\n");
+  CHECK(Warnings(WithLeast("[tickets]\nlifetime = \"2d\"\nenabled = false\n")).empty());
   std::string text(kLeast);
   text.replace(text.find("993"), 3, "143\nidle_timeout = \"5m\"");
   text.replace(text.find("127.0.0.1:143"), 13, "unix:/run/imap");

@@ -1,4 +1,7 @@
 // The example that Postern comes with has to work as it is, and so has what it shows in comments.
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <string>
 #include <vector>
 
@@ -72,6 +75,29 @@ TEST_CASE("example: what it shows in comments is true") {
   CHECK(a.tickets.enabled == b.tickets.enabled);
   CHECK(a.tickets.lifetime_s == b.tickets.lifetime_s);
   CHECK(a.tickets.rotate_s == b.tickets.rotate_s);
+}
+
+TEST_CASE("example: how to reach what runs can be told in spite of faults elsewhere") {
+  char path[] = "/tmp/postern-config-XXXXXX";
+  const int fd = ::mkstemp(path);
+  REQUIRE(fd >= 0);
+  const auto write = [&](std::string_view text) {
+    REQUIRE(::ftruncate(fd, 0) == 0);
+    REQUIRE(::pwrite(fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
+  };
+  write("[process]\ncontrol_socket = \"c.sock\"\n[listeners.x]\nport = -1\n[nonsense]\n");
+  auto control = LoadControl(path);
+  REQUIRE(control.has_value());
+  CHECK(control->socket == "/tmp/c.sock");
+  CHECK(control->prepare_timeout_ms == 10'000);
+  // Behind a syntax error the keys may be hidden: no guess.
+  write("[process]\ncontrol_socket = c.sock\n");
+  CHECK_FALSE(LoadControl(path).has_value());
+  write("[process]\ncontrol_socket = 5\n");
+  CHECK_FALSE(LoadControl(path).has_value());
+  ::close(fd);
+  ::unlink(path);
+  CHECK_FALSE(LoadControl(path).has_value());
 }
 
 TEST_CASE("example: a file that is not there is one clear fault") {

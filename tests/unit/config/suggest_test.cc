@@ -1,4 +1,4 @@
-#include "config/suggest.h"
+#include "postern/config/suggest.h"
 
 #include <array>
 

@@ -165,8 +165,12 @@ class Harness {
   template <typename Done>
   void TurnUntil(Done done) {
     const uint64_t deadline = os::MonotonicMs() + 20'000;
-    while (!done() && os::MonotonicMs() < deadline) Turn();
-    REQUIRE(done());
+    bool over = done();
+    while (!over && os::MonotonicMs() < deadline) {
+      Turn();
+      over = done();
+    }
+    REQUIRE(over);
   }
   void Turn() {
     ring->Wait(5);
