@@ -218,6 +218,7 @@ void AddWeakSignatures(Pair& pair, const Chain& chain, const std::string& path) 
          "clients refuse it: have it issued anew with SHA-256",
          {}});
   }
+  ERR_clear_error();  // X509_self_signed leaves its complaints about an odd certificate
 }
 
 void AddOpenMode(Pair& pair, const PemFile& key_file) {
