@@ -81,12 +81,22 @@ Result<UniqueFd> MakeListener(const SocketAddress& address, const ListenerOption
   if (Status set = SetListenerOptions(fd.get(), address, options); !set) {
     return Fail(what + ": " + set.error().what);
   }
-  if (::bind(fd.get(), address.get(), address.size()) != 0 ||
-      ::listen(fd.get(), options.backlog) != 0) {
+  if (::bind(fd.get(), address.get(), address.size()) != 0) {
     const int error_number = errno;
     return FailErrno(what, error_number, BindRemedy(error_number, address));
   }
+  if (!options.listen) return fd;
+  if (Status begun = StartListening(fd.get(), address, options.backlog); !begun) {
+    return std::unexpected(begun.error());
+  }
   return fd;
+}
+
+Status StartListening(int fd, const SocketAddress& address, int backlog) {
+  if (::listen(fd, backlog) == 0) return {};
+  const int error_number = errno;
+  return FailErrno("cannot listen on " + address.ToString(), error_number,
+                   BindRemedy(error_number, address));
 }
 
 Result<UniqueFd> MakeStream(int family) {
@@ -98,10 +108,6 @@ Result<UniqueFd> MakeStream(int family) {
   }
   if (Status set = SetOption(fd.get(), SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE"); !set) {
     return std::unexpected(set.error());
-  }
-  const linger reset{.l_onoff = 1, .l_linger = 0};
-  if (::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) != 0) {
-    return FailErrno("cannot set SO_LINGER", errno);
   }
   return fd;
 }

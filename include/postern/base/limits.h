@@ -17,11 +17,12 @@ inline constexpr size_t kFullRecord = kRecordHeader + kMaxPlaintext + 1 + 16;
 
 // --- Buffer slots (ring/buffer_pool) ---
 // Room before and behind the plaintext so that a record can be sealed where it lies. Header and
-// explicit nonce need 13 octets in front. The tail covers type octet and tag, and for TLS 1.0
-// CBC a second, empty record, MAC and padding.
+// explicit nonce need 13 octets in front, a KeyUpdate 27 more. The tail covers type octet and tag,
+// for TLS 1.0 CBC a second, empty record, MAC and padding, and for clients that ask for records of
+// 512 octets (RFC 6066 section 4) the 29 octets that each of 32 records adds.
 inline constexpr size_t kSlotHeadroom = 64;
-inline constexpr size_t kSlotTailroom = 448;
-inline constexpr size_t kSlotSize = kSlotHeadroom + kMaxPlaintext + kSlotTailroom;  // 16,896
+inline constexpr size_t kSlotTailroom = 960;
+inline constexpr size_t kSlotSize = kSlotHeadroom + kMaxPlaintext + kSlotTailroom;  // 17,408
 static_assert(kSlotSize >= kFullRecord);
 
 // --- One connection ---
@@ -54,6 +55,16 @@ inline constexpr uint32_t kMaxWorkers = 256;
 inline constexpr size_t kMaxPassedDescriptors = 200;
 // A control message between master and worker or command line and master.
 inline constexpr size_t kMaxControlMessage = 60 * 1024;
+// The control socket: enough clients for a few administrators and a monitor, requests are single
+// words, and whoever does not send or read within the time is not waited for. A status of 256
+// workers with their parts is some 100 KB.
+inline constexpr size_t kMaxControlClients = 16;
+inline constexpr size_t kMaxControlRequest = 1024;
+inline constexpr size_t kMaxControlReply = 16 * 1024 * 1024;
+inline constexpr uint64_t kControlTimeoutMs = 10'000;
+// Messages that may wait for a worker that does not read its channel; a worker that lets more wait
+// has stopped working and is replaced.
+inline constexpr size_t kMaxQueuedMessages = 1024;
 
 // --- Names ---
 inline constexpr size_t kMaxHostName = 253;  // RFC 1035 section 2.3.4, without the trailing dot

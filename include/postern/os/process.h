@@ -43,8 +43,8 @@ Status BecomeIdentity(uid_t uid, gid_t gid);
 // no ptrace by the same user).
 Status NoNewPrivileges();
 
-// MakeUndumpable is the second half of NoNewPrivileges alone, for the master: it holds keys but must
-// be able to start workers that drop what it has.
+// MakeUndumpable is the second half of NoNewPrivileges alone, for the master: it holds keys but
+// must be able to start workers that drop what it has.
 Status MakeUndumpable();
 
 // RaiseDescriptorLimit raises RLIMIT_NOFILE to its hard limit and returns what holds then.

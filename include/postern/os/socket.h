@@ -16,16 +16,19 @@ namespace postern::os {
 // MakeListener makes a listening TCP socket: SO_REUSEADDR, SO_REUSEPORT, TCP_NODELAY and
 // SO_KEEPALIVE (both inherited by what it accepts), non-blocking, close-on-exec. For IPv6,
 // `v6_only` says whether IPv4 clients stay out. The error names the address and, for EACCES and
-// EADDRINUSE, the remedy.
+// EADDRINUSE, the remedy. With `listen` false the address is bound but nobody is let in yet, until
+// StartListening: so that a reload can find out whether it may have an address before it is sure to
+// serve there.
 struct ListenerOptions {
   bool v6_only = true;
+  bool listen = true;
   int backlog = 4096;
 };
 Result<UniqueFd> MakeListener(const SocketAddress& address, const ListenerOptions& options);
+Status StartListening(int fd, const SocketAddress& address, int backlog = 4096);
 
 // MakeStream makes an unconnected, non-blocking, close-on-exec stream socket for `family`; for IP
-// with TCP_NODELAY, SO_KEEPALIVE and SO_LINGER {1, 0}: a close without an orderly shutdown before
-// it is then a reset, so that a stream cut short is never passed off as a clean end.
+// with TCP_NODELAY and SO_KEEPALIVE. (Ring::Abort ends such a socket with a reset.)
 Result<UniqueFd> MakeStream(int family);
 
 // PeerAddress is getpeername; AF_UNSPEC when the peer is already gone.

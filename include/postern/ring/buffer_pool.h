@@ -1,0 +1,82 @@
+// BufferPool: the buffer slots that the kernel takes from when data arrives (a provided-buffer
+// ring), so that a connection that waits holds no buffer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "postern/base/bytes.h"
+#include "postern/base/limits.h"
+#include "postern/base/result.h"
+
+struct io_uring;
+struct io_uring_buf_ring;
+
+namespace postern::ring {
+
+class BufferPool;
+
+// Slot holds one buffer; copies share it, and the last one gives it back to the kernel.
+class Slot {
+ public:
+  Slot() = default;
+  Slot(const Slot& other);
+  Slot(Slot&& other) noexcept : pool_(other.pool_), id_(other.id_) { other.pool_ = nullptr; }
+  Slot& operator=(Slot other) noexcept;
+  ~Slot();
+
+  bool held() const { return pool_ != nullptr; }
+  bool SameAs(const Slot& other) const { return pool_ == other.pool_ && id_ == other.id_; }
+
+ private:
+  friend class BufferPool;
+  Slot(BufferPool* pool, uint16_t id) : pool_(pool), id_(id) {}
+  BufferPool* pool_ = nullptr;
+  uint16_t id_ = 0;
+};
+
+class BufferPool {
+ public:
+  // A pool of `count` slots (rounded up to a power of two, 32,768 at most) of limits::kSlotSize
+  // octets. The kernel fills each from `offset`, with at most `length` octets; the rest of the slot
+  // is room for sealing in place. `group` is the buffer group id, one per pool of a ring. The ring
+  // must outlive the pool.
+  struct Options {
+    uint16_t group = 0;
+    uint32_t count = 1024;
+    size_t offset = 0;
+    size_t length = limits::kMaxPlaintext;
+  };
+  static Result<std::unique_ptr<BufferPool>> Create(io_uring* ring, const Options& options);
+  ~BufferPool();
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+
+  // Take makes the holder of a buffer that a completion named.
+  Slot Take(uint16_t id);
+  // The octets that the kernel put into `slot`.
+  MutableBytes Filled(const Slot& slot, size_t size);
+
+  uint16_t group() const { return options_.group; }
+  size_t length() const { return options_.length; }
+  uint32_t count() const { return options_.count; }
+  // Slots that the kernel can fill now.
+  uint32_t available() const { return options_.count - taken_; }
+
+ private:
+  friend class Slot;
+  BufferPool() = default;
+  void Provide(uint16_t id);
+  void Release(uint16_t id);
+
+  Options options_;
+  io_uring* ring_ = nullptr;
+  io_uring_buf_ring* shared_ = nullptr;  // mapped, shared with the kernel
+  std::byte* slots_ = nullptr;           // mapped, count * kSlotSize
+  std::vector<uint32_t> holders_;        // per slot
+  uint32_t taken_ = 0;
+};
+
+}  // namespace postern::ring

@@ -1,0 +1,170 @@
+// Session: one client's life, from accept to the last completion. It owns both sockets and decides,
+// after every event, what to wait for next (Decide). TLS, relay and replies are the business of the
+// modules below; nothing here knows the ring.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "postern/base/bytes.h"
+#include "postern/base/intrusive_list.h"
+#include "postern/generation/settings.h"
+#include "postern/mail/replies.h"
+#include "postern/os/socket_address.h"
+#include "postern/os/unique_fd.h"
+#include "postern/relay/backend_picker.h"
+#include "postern/relay/stream.h"
+#include "postern/ring/timer_wheel.h"
+#include "postern/session/session_end.h"
+#include "postern/shm/counters.h"
+#include "postern/tls/handshake.h"
+#include "postern/tls/server_contexts.h"
+
+namespace postern::session {
+
+class SessionTable;
+
+// SessionIo is what all sessions of a worker share. Everything is borrowed and outlives them.
+struct SessionIo {
+  relay::StreamIo& clients;
+  relay::StreamIo& backends;
+  ring::TimerWheel& timers;
+  relay::BackendPicker& picker;
+  shm::WorkerCounters& counters;
+  SessionTable& table;
+  const uint64_t& now_ms;           // the worker's clock, set once per turn
+  std::vector<std::byte>& scratch;  // for short outputs of TLS; empty between calls
+};
+
+// Accepted is a fresh connection and the generation it begins (and ends) on.
+struct Accepted {
+  os::UniqueFd fd;
+  os::SocketAddress peer;
+  generation::SettingsPtr settings;
+  uint32_t listener = 0;  // index into settings->listeners()
+  std::shared_ptr<tls::ServerContexts> contexts;
+};
+
+class Session final : private relay::StreamOwner {
+ public:
+  Session(SessionIo& io, Accepted accepted);
+  ~Session();
+
+  // End lets the session say what its protocol has to say on `occasion` and then closes.
+  void End(mail::Occasion occasion, How how);
+
+ private:
+  friend class SessionTable;
+
+  enum class State : uint8_t {
+    kHandshake,   // bytes from the client go to handshake_
+    kConnecting,  // TLS stands; a back end is being connected
+    kRelay,
+    kFinishing,  // last words to the client; what it still sends is dropped
+    kClosing,    // waiting for the last completions
+  };
+
+  // StreamOwner
+  void OnConnected(relay::Stream& stream, int error_number) override;
+  void OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableBytes bytes) override;
+  void OnStreamSettled(relay::Stream& stream) override;
+
+  bool Start(os::UniqueFd fd, std::shared_ptr<tls::ServerContexts> contexts);
+
+  // Handshake (session_handshake.cc)
+  void FeedHandshake(Bytes bytes);
+  void Established();
+  void HandshakeFailed();
+
+  // Back end (session_backend.cc)
+  void BeginConnecting();
+  void TryNextServer();
+  void ServerFailed(std::string_view why);
+  void Unreachable();
+
+  // Relay (session_relay.cc)
+  void FeedRecords(const ring::Slot& slot, MutableBytes bytes);
+  MutableBytes AssembleRecord(MutableBytes bytes);
+  bool OpenRecord(const ring::Slot& slot, MutableBytes record);
+  void SealToClient(const ring::Slot& slot, MutableBytes bytes);
+  bool SayToClient(std::string_view text);
+  void SendTlsOutput();
+  void SendCloseNotify();
+
+  // Decisions (session.cc)
+  void Decide();
+  void DecideHandshake();
+  void DecideConnecting();
+  void DecideRelay();
+  bool RelayBroken();
+  void DecideFinishing();
+  void SetBackPressure();
+  void OnTimer();
+  void Finish(How how, bool reset_backend);
+  void Close(How how, bool reset_backend);
+  void NoteEnd(How how);
+
+  // One line per connection (session_log.cc)
+  void Log() const;
+
+  const generation::ListenerSettings& listener() const {
+    return settings_->listeners()[listener_index_];
+  }
+  mail::Protocol protocol() const;
+  uint64_t age_ms() const { return io_.now_ms - started_ms_; }
+
+  SessionIo& io_;
+  ListNode table_node_;
+  generation::SettingsPtr settings_;
+  uint32_t listener_index_;
+  State state_ = State::kHandshake;
+  How how_ = How::kOpen;
+  bool heard_ = false;          // the client has sent something
+  bool client_done_ = false;    // the client ended its direction: close_notify, or FIN behind ours
+  bool notify_sent_ = false;    // our close_notify is queued
+  bool client_paused_ = false;  // back pressure: not reading from the client
+  bool backend_paused_ = false;
+  bool mid_line_ = false;  // the last octet relayed to the client was no line end
+  tls::HandshakeFailure failure_ = tls::HandshakeFailure::kNone;
+  std::array<std::byte, 28> peer_{};  // a sockaddr_in or sockaddr_in6
+  uint64_t started_ms_;
+  uint64_t active_ms_;      // when anything last happened
+  uint64_t bytes_in_ = 0;   // plaintext octets from the client
+  uint64_t bytes_out_ = 0;  // and to it
+  ring::Timer timer_;
+  relay::Stream client_;
+  relay::Stream backend_;
+  std::unique_ptr<tls::Handshake> handshake_;
+  std::unique_ptr<tls::Record> record_;
+  std::vector<std::byte> input_;  // an incomplete record (or handshake message); empty owns nothing
+  tls::HandshakeFacts facts_;
+  std::vector<relay::Candidate> candidates_;    // servers not tried yet, the next one last
+  const os::SocketAddress* address_ = nullptr;  // the one being tried
+  std::string_view server_;                     // the one being tried, then the one in use
+  std::string reason_;                          // words for the log, when something went wrong
+};
+
+// SessionTable owns a worker's sessions.
+class SessionTable {
+ public:
+  // Add begins a session. False when the descriptor table has no room for it (it is closed then).
+  bool Add(SessionIo& io, Accepted accepted);
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  // EndAll ends every session that stands now with the words for `occasion`.
+  void EndAll(mail::Occasion occasion, How how);
+
+ private:
+  friend class Session;
+  void Destroy(Session& session);
+
+  IntrusiveList<Session, &Session::table_node_> sessions_;
+  size_t size_ = 0;
+};
+
+}  // namespace postern::session

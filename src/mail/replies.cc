@@ -1,0 +1,79 @@
+// The replies are constants: whatever they would tell about the inside (which server, why) belongs
+// into the log, not to a stranger.
+#include "postern/mail/replies.h"
+
+namespace postern::mail {
+namespace {
+
+std::string_view BackendUnavailable(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kImap:
+      return "* BYE [UNAVAILABLE] The mail server cannot be reached, please try again later\r\n";
+    case Protocol::kPop3:
+      return "-ERR [SYS/TEMP] The mail server cannot be reached, please try again later\r\n";
+    case Protocol::kSmtp:
+      return "421 4.4.1 The mail server cannot be reached, please try again later\r\n";
+    case Protocol::kSieve:
+      return "BYE (TRYLATER) \"The mail server cannot be reached, please try again later\"\r\n";
+    case Protocol::kHttp:
+      return "HTTP/1.1 502 Bad Gateway\r\n"
+             "Content-Type: text/plain; charset=utf-8\r\n"
+             "Content-Length: 59\r\n"
+             "Cache-Control: no-store\r\n"
+             "Connection: close\r\n"
+             "\r\n"
+             "The web server cannot be reached, please try again later.\r\n";
+    case Protocol::kRaw:
+      return {};
+  }
+  return {};
+}
+
+std::string_view Shutdown(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kImap:
+      return "* BYE Server is shutting down\r\n";
+    case Protocol::kPop3:
+      return "-ERR [SYS/TEMP] Server is shutting down\r\n";
+    case Protocol::kSmtp:
+      return "421 4.3.2 Server is shutting down\r\n";
+    case Protocol::kSieve:
+      return "BYE (TRYLATER) \"Server is shutting down\"\r\n";
+    case Protocol::kHttp:
+    case Protocol::kRaw:
+      return {};
+  }
+  return {};
+}
+
+std::string_view Idle(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kImap:
+      return "* BYE Disconnected for inactivity\r\n";
+    case Protocol::kSmtp:
+      return "421 4.4.2 Disconnected for inactivity\r\n";
+    case Protocol::kSieve:
+      return "BYE \"Disconnected for inactivity\"\r\n";
+    case Protocol::kPop3:
+    case Protocol::kHttp:
+    case Protocol::kRaw:
+      return {};
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view Reply(Protocol protocol, Occasion occasion) {
+  switch (occasion) {
+    case Occasion::kBackendUnavailable:
+      return BackendUnavailable(protocol);
+    case Occasion::kShutdown:
+      return Shutdown(protocol);
+    case Occasion::kIdle:
+      return Idle(protocol);
+  }
+  return {};
+}
+
+}  // namespace postern::mail

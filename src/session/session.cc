@@ -1,0 +1,326 @@
+// The decisions: after every completion Decide looks at where both streams stand and sets what to
+// wait for. Event handlers only take in what came, so the order of completions within a turn does
+// not matter.
+#include "postern/session/session.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "postern/base/check.h"
+#include "postern/base/limits.h"
+
+namespace postern::session {
+namespace {
+
+// A connection of which one direction has ended is given this long without any traffic.
+constexpr uint64_t kHalfOpenIdleMs = 60'000;
+// Last words (an alert, a BYE) get this long to be sent and read.
+constexpr uint64_t kFinishMs = 3'000;
+
+bool Paused(bool paused, size_t queued) {
+  return queued >= limits::kQueueHighWater || (paused && queued > limits::kQueueLowWater);
+}
+
+}  // namespace
+
+Session::Session(SessionIo& io, Accepted accepted)
+    : io_(io),
+      settings_(std::move(accepted.settings)),
+      listener_index_(accepted.listener),
+      started_ms_(io.now_ms),
+      active_ms_(io.now_ms),
+      timer_(this, [](void* self) { static_cast<Session*>(self)->OnTimer(); }),
+      client_(io.clients, *this),
+      backend_(io.backends, *this) {
+  const Bytes peer = accepted.peer.bytes();
+  std::memcpy(peer_.data(), peer.data(), std::min(peer.size(), peer_.size()));
+  io_.counters.connections.Add();
+  io_.counters.handshaking.Add();
+}
+
+Session::~Session() {
+  if (record_ == nullptr) io_.counters.handshaking.Subtract();
+  io_.counters.connections.Subtract();
+}
+
+bool Session::Start(os::UniqueFd fd, std::shared_ptr<tls::ServerContexts> contexts) {
+  if (!client_.Open(std::move(fd))) return false;
+  handshake_ = contexts->Begin({.listener = listener().name,
+                                .service = config::ToString(listener().service),
+                                .tickets = settings_->tickets_enabled(),
+                                .ticket_lifetime_s = settings_->ticket_lifetime_s()});
+  io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);
+  client_.WantReceive(true);
+  client_.Pump();
+  return true;
+}
+
+// --- Events ---
+
+void Session::OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableBytes bytes) {
+  if (&stream == &backend_) {
+    if (state_ == State::kRelay) SealToClient(slot, bytes);
+    return;
+  }
+  switch (state_) {
+    case State::kHandshake:
+      FeedHandshake(bytes);
+      return;
+    case State::kConnecting:
+    case State::kRelay:
+      FeedRecords(slot, bytes);
+      return;
+    case State::kFinishing:
+    case State::kClosing:
+      return;
+  }
+}
+
+void Session::OnStreamSettled(relay::Stream&) {
+  active_ms_ = io_.now_ms;
+  Decide();
+}
+
+void Session::OnTimer() {
+  switch (state_) {
+    case State::kHandshake:
+      io_.counters.handshakes_failed.Add();
+      reason_ = heard_ ? "the client did not complete the handshake" : "the client sent nothing";
+      Close(How::kHandshakeTimeout, false);
+      break;
+    case State::kConnecting:
+      ServerFailed("connect timeout");
+      break;
+    case State::kRelay: {
+      const bool half_open = client_done_ || notify_sent_;
+      const uint64_t idle = half_open ? std::min(listener().idle_timeout_ms, kHalfOpenIdleMs)
+                                      : listener().idle_timeout_ms;
+      // Traffic only notes its time; the timer is moved when it fires.
+      if (io_.now_ms < active_ms_ + idle) {
+        io_.timers.Arm(timer_, active_ms_ + idle);
+        return;
+      }
+      End(mail::Occasion::kIdle, How::kIdleTimeout);
+      return;
+    }
+    case State::kFinishing:
+      Close(how_, false);
+      break;
+    case State::kClosing:
+      break;
+  }
+  Decide();
+}
+
+// --- Decisions ---
+
+void Session::Decide() {
+  switch (state_) {
+    case State::kHandshake:
+      DecideHandshake();
+      break;
+    case State::kConnecting:
+      DecideConnecting();
+      break;
+    case State::kRelay:
+      DecideRelay();
+      break;
+    case State::kFinishing:
+    case State::kClosing:
+      break;
+  }
+  if (state_ == State::kFinishing) DecideFinishing();
+  client_.Pump();
+  backend_.Pump();
+  if (state_ == State::kClosing && client_.closed() && backend_.closed()) {
+    io_.table.Destroy(*this);  // `this` is gone
+  }
+}
+
+void Session::DecideHandshake() {
+  if (client_.receive_end() == relay::ReceiveEnd::kOpen && client_.send_error() == 0) return;
+  io_.counters.handshakes_failed.Add();
+  if (client_.receive_end() == relay::ReceiveEnd::kEof) {
+    reason_ = "the client closed the connection during the handshake";
+    Close(How::kHandshakeFailed, false);
+    return;
+  }
+  Close(How::kClientReset, false);
+}
+
+void Session::DecideConnecting() {
+  if (client_.receive_end() == relay::ReceiveEnd::kError || client_.send_error() != 0) {
+    Close(How::kClientReset, true);
+    return;
+  }
+  if (client_.receive_end() == relay::ReceiveEnd::kEof && !client_done_) {
+    Close(How::kClientTruncated, true);
+    return;
+  }
+  // A client that has gone without asking for anything needs no back end.
+  if (client_done_ && backend_.out().empty()) {
+    Close(How::kClientClosed, true);
+    return;
+  }
+  SetBackPressure();
+  backend_.Pump();  // a server that failed is gone once its socket is closed
+  if (backend_.closed()) TryNextServer();
+}
+
+void Session::DecideRelay() {
+  if (RelayBroken()) return;
+  const bool backend_ended = backend_.receive_end() == relay::ReceiveEnd::kEof;
+  if (backend_ended) {
+    NoteEnd(How::kServerClosed);
+    SendCloseNotify();
+    // Behind our close_notify a bare FIN cuts nothing off that anyone would still read.
+    if (client_.receive_end() == relay::ReceiveEnd::kEof) client_done_ = true;
+  }
+  if (client_done_) NoteEnd(How::kClientClosed);
+  if (client_done_ && backend_ended) {
+    if (client_.flushed() && backend_.flushed()) Close(how_, false);
+    return;
+  }
+  if (client_done_) backend_.WantFinish();
+  if (client_done_ || backend_ended) {
+    io_.timers.Arm(timer_, io_.now_ms + std::min(listener().idle_timeout_ms, kHalfOpenIdleMs));
+  }
+  SetBackPressure();
+}
+
+bool Session::RelayBroken() {
+  const bool client_gone =
+      client_.receive_end() == relay::ReceiveEnd::kError || client_.send_error() != 0;
+  const bool backend_gone =
+      backend_.receive_end() == relay::ReceiveEnd::kError || backend_.send_error() != 0;
+  const bool backend_ended = backend_.receive_end() == relay::ReceiveEnd::kEof;
+  if (client_gone) {
+    // After a clean end from behind, how the client hangs up does not matter.
+    Close(backend_ended ? How::kServerClosed : How::kClientReset, !backend_ended);
+    return true;
+  }
+  if (client_.receive_end() == relay::ReceiveEnd::kEof && !client_done_ && !backend_ended) {
+    // The client's stream is cut off (RFC 8446 section 6.1): the back end must not take it for
+    // whole.
+    Close(How::kClientTruncated, true);
+    return true;
+  }
+  if (backend_gone) {
+    // No close_notify: the client must not take the stream for whole, unless it was.
+    if (backend_ended) SendCloseNotify();
+    if (!backend_ended) {
+      const int error =
+          backend_.receive_error() != 0 ? backend_.receive_error() : backend_.send_error();
+      reason_ = ErrnoText(error);
+    }
+    Finish(backend_ended ? How::kServerClosed : How::kServerReset, false);
+    return true;
+  }
+  return false;
+}
+
+void Session::SetBackPressure() {
+  client_paused_ = Paused(client_paused_, backend_.out().size());
+  client_.WantReceive(!client_paused_);
+  if (state_ != State::kRelay) return;
+  backend_paused_ = Paused(backend_paused_, client_.out().size());
+  backend_.WantReceive(!backend_paused_);
+}
+
+void Session::DecideFinishing() {
+  if (backend_.closed()) backend_.out().Clear();
+  client_.WantReceive(true);
+  const bool gone = client_.receive_end() != relay::ReceiveEnd::kOpen || client_.send_error() != 0;
+  // The client's own end, or its silence until the timer, shows that it had the time to read ours:
+  // closing at once could turn unread input into a reset that destroys our last words.
+  if (client_.send_error() != 0 || (gone && client_.flushed())) Close(how_, false);
+}
+
+// --- Ends ---
+
+void Session::End(mail::Occasion occasion, How how) {
+  if (state_ == State::kFinishing || state_ == State::kClosing) return;
+  if (state_ == State::kHandshake) {
+    io_.counters.handshakes_failed.Add();
+    Close(how, false);
+  } else {
+    const std::string_view words = mail::Reply(protocol(), occasion);
+    const bool greeted = state_ == State::kRelay;
+    // In the middle of a line our words would become part of the server's.
+    if (!words.empty() && !notify_sent_ && !(greeted && mid_line_) && SayToClient(words)) {
+      SendCloseNotify();
+    }
+    Finish(how, true);
+  }
+  Decide();
+}
+
+void Session::Finish(How how, bool reset_backend) {
+  NoteEnd(how);
+  state_ = State::kFinishing;
+  backend_.Close(reset_backend);
+  input_ = {};
+  io_.timers.Arm(timer_, io_.now_ms + kFinishMs);
+}
+
+void Session::Close(How how, bool reset_backend) {
+  NoteEnd(how);
+  state_ = State::kClosing;
+  io_.timers.Disarm(timer_);
+  client_.Close(false);
+  backend_.Close(reset_backend);
+  handshake_ = nullptr;
+  input_ = {};
+  Log();
+}
+
+void Session::NoteEnd(How how) {
+  if (how_ == How::kOpen) how_ = how;
+}
+
+mail::Protocol Session::protocol() const {
+  switch (listener().service) {
+    case config::Service::kImap:
+      return mail::Protocol::kImap;
+    case config::Service::kPop3:
+      return mail::Protocol::kPop3;
+    case config::Service::kSmtp:
+    case config::Service::kSubmission:
+      return mail::Protocol::kSmtp;
+    case config::Service::kSieve:
+      return mail::Protocol::kSieve;
+    case config::Service::kHttp:
+      return mail::Protocol::kHttp;
+    case config::Service::kRaw:
+      return mail::Protocol::kRaw;
+  }
+  return mail::Protocol::kRaw;
+}
+
+// --- Table ---
+
+bool SessionTable::Add(SessionIo& io, Accepted accepted) {
+  os::UniqueFd fd = std::move(accepted.fd);
+  std::shared_ptr<tls::ServerContexts> contexts = std::move(accepted.contexts);
+  auto session = std::make_unique<Session>(io, std::move(accepted));
+  if (!session->Start(std::move(fd), std::move(contexts))) return false;
+  sessions_.PushBack(*session.release());
+  ++size_;
+  return true;
+}
+
+void SessionTable::EndAll(mail::Occasion occasion, How how) {
+  for (Session* session = sessions_.Front(); session != nullptr;) {
+    Session* next = sessions_.Next(*session);
+    session->End(occasion, how);
+    session = next;
+  }
+}
+
+void SessionTable::Destroy(Session& session) {
+  session.table_node_.Unlink();
+  --size_;
+  delete &session;
+}
+
+}  // namespace postern::session

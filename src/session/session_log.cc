@@ -1,0 +1,30 @@
+// The line that each connection leaves behind; docs/logging.md explains every field.
+#include "postern/session/session.h"
+
+namespace postern::session {
+
+void Session::Log() const {
+  const auto* peer = reinterpret_cast<const sockaddr*>(peer_.data());
+  const socklen_t size = peer->sa_family == AF_INET6 ? 28 : 16;
+  LogLine line(LevelOf(how_), "connection closed");
+  line.Field("client", os::SocketAddress(peer, size).ToString());
+  line.Field("listener", listener().name);
+  line.Field("service", config::ToString(listener().service));
+  line.Field("sni", facts_.sni);
+  line.Field("tls_version", facts_.version);
+  line.Field("cipher", facts_.cipher);
+  line.Field("group", facts_.group);
+  if (record_ != nullptr) line.Field("resumed", facts_.resumed);
+  line.Field("certificate", facts_.certificate);
+  line.Field("backend", settings_->backends()[listener().backend].name);
+  line.Field("server", server_);
+  line.Field("bytes_in", bytes_in_);
+  line.Field("bytes_out", bytes_out_);
+  line.FieldMs("duration", age_ms());
+  line.Field("generation", settings_->number());
+  line.Field("how", ToString(how_));
+  if (failure_ != tls::HandshakeFailure::kNone) line.Field("failure", tls::ToString(failure_));
+  line.Field("reason", reason_);
+}
+
+}  // namespace postern::session

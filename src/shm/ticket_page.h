@@ -1,0 +1,39 @@
+// TicketPage: the layout of the page that carries the ticket keys, and the two operations on it.
+// Private to src/shm; apart from its owner so that it is tested on plain memory too.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "postern/shm/ticket_keys.h"
+
+namespace postern::shm {
+
+// The current key and the previous ones. With the default rotation of 8 hours and a lifetime of
+// 24 hours a ticket finds its key as long as it lives.
+inline constexpr size_t kTicketKeyCount = 4;
+inline constexpr uint64_t kTicketPageLayout = 0x3130'5354'4B54'5350;  // "PSTKTS01"
+
+using TicketKeySet = std::array<TicketKey, kTicketKeyCount>;  // newest first; unused: name of zeros
+
+struct TicketPage {
+  static constexpr size_t kWords = sizeof(TicketKeySet) / sizeof(uint64_t);
+  // The words of a TicketKeySet; atomic, because a reader may meet the writer in the middle.
+  using Copy = std::array<std::atomic<uint64_t>, kWords>;
+
+  uint64_t layout;
+  std::atomic<uint64_t> sequence;  // the copy in force is copies[sequence % 2]
+  std::array<Copy, 2> copies;
+};
+static_assert(sizeof(TicketKeySet) % sizeof(uint64_t) == 0);
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+// Publish makes `keys` the set in force. One writer only.
+void Publish(TicketPage& page, const TicketKeySet& keys);
+// Snapshot copies the set in force; the caller wipes it.
+void Snapshot(const TicketPage& page, TicketKeySet& keys);
+
+}  // namespace postern::shm

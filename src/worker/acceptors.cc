@@ -1,0 +1,189 @@
+// Accepting is multishot on plain descriptors (why: src/ring/ring.cc). Nothing here closes a
+// connection that was accepted: at a limit accepting stops, and who waits in the socket's queue
+// goes on waiting.
+#include "acceptors.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "postern/base/log.h"
+#include "postern/os/socket.h"
+
+namespace postern::worker {
+namespace {
+
+// How long accepting rests after the system had no descriptor or memory for a connection.
+constexpr uint64_t kBackOffMs = 200;
+
+bool Exhausted(int error_number) {
+  return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS ||
+         error_number == ENOMEM;
+}
+
+}  // namespace
+
+struct Acceptors::Acceptor {
+  Acceptor(Acceptors& acceptors, os::UniqueFd socket, ViewPtr on, uint32_t number)
+      : owner(acceptors),
+        operation(this,
+                  [](void* self, ring::Completion completion) {
+                    auto* acceptor = static_cast<Acceptor*>(self);
+                    acceptor->owner.OnAccept(*acceptor, completion);
+                  }),
+        fd(std::move(socket)),
+        view(std::move(on)),
+        socket_number(number) {}
+
+  const os::SocketAddress& address() const {
+    return view->settings->sockets()[socket_number].address;
+  }
+  uint32_t listener() const { return view->settings->sockets()[socket_number].listener; }
+
+  Acceptors& owner;
+  ring::Operation operation;
+  os::UniqueFd fd;
+  ViewPtr view;
+  uint32_t socket_number;
+  bool retired = false;
+};
+
+Acceptors::Acceptors(ring::Ring& ring, ring::TimerWheel& timers, shm::WorkerCounters& counters,
+                     const uint64_t& now_ms, Hooks hooks)
+    : ring_(ring),
+      timers_(timers),
+      counters_(counters),
+      now_ms_(now_ms),
+      hooks_(std::move(hooks)),
+      back_off_(this, [](void* self) { static_cast<Acceptors*>(self)->EndBackOff(); }) {}
+
+Acceptors::~Acceptors() = default;
+
+void Acceptors::Switch(const ViewPtr& view, std::vector<os::UniqueFd> sockets) {
+  std::vector<std::unique_ptr<Acceptor>> old;
+  old.swap(acceptors_);
+  for (uint32_t i = 0; i < sockets.size(); ++i) {
+    const os::SocketAddress& address = view->settings->sockets()[i].address;
+    const auto same = std::find_if(old.begin(), old.end(), [&](const auto& acceptor) {
+      return acceptor != nullptr && !acceptor->retired && acceptor->address() == address;
+    });
+    if (same != old.end()) {
+      (*same)->view = view;
+      (*same)->socket_number = i;
+      acceptors_.push_back(std::move(*same));
+    } else {
+      acceptors_.push_back(std::make_unique<Acceptor>(*this, std::move(sockets[i]), view, i));
+    }
+  }
+  std::vector<Acceptor*> gone;
+  for (std::unique_ptr<Acceptor>& acceptor : old) {
+    if (acceptor == nullptr) continue;
+    if (!acceptor->retired) gone.push_back(acceptor.get());
+    acceptors_.push_back(std::move(acceptor));
+  }
+  for (Acceptor* acceptor : gone) Retire(*acceptor);
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) Arm(*acceptor);
+}
+
+void Acceptors::Arm(Acceptor& acceptor) {
+  if (acceptor.operation.in_flight() || acceptor.retired || paused_ || back_off_.armed()) return;
+  ring_.AcceptMultishot(acceptor.operation, acceptor.fd.get());
+}
+
+void Acceptors::OnAccept(Acceptor& acceptor, ring::Completion completion) {
+  if (completion.result >= 0) {
+    Take(acceptor, os::UniqueFd(completion.result));
+  } else if (completion.result != -ECANCELED) {
+    const int error_number = -completion.result;
+    counters_.accept_errors.Add();
+    if (Exhausted(error_number)) {
+      BackOff(error_number);
+    } else if (error_number == EINVAL || error_number == EBADF || error_number == ENOTSOCK) {
+      // The socket no longer listens; arming again would spin.
+      LogLine(LogLevel::kError, "listening socket failed")
+          .Field("address", acceptor.address().ToString())
+          .Field("reason", ErrnoText(error_number));
+      return;
+    }
+    // Everything else concerns one connection that broke before we took it (accept(2)).
+  }
+  if (completion.more()) return;
+  if (acceptor.retired) {
+    Reap(acceptor);
+  } else {
+    Arm(acceptor);
+  }
+}
+
+void Acceptors::Take(Acceptor& acceptor, os::UniqueFd fd) {
+  counters_.accepted.Add();
+  hooks_.before();  // may move this acceptor to another view, or retire it
+  const os::SocketAddress peer = os::PeerAddress(fd.get());
+  if (peer.family() == AF_UNSPEC) return;  // reset while it waited: nothing to serve
+  hooks_.admit({std::move(fd), peer, acceptor.view, acceptor.listener()});
+}
+
+void Acceptors::BackOff(int error_number) {
+  if (back_off_.armed()) return;
+  LogLine(LogLevel::kWarning, "accepting paused")
+      .Field("reason", ErrnoText(error_number))
+      .Field("remedy", error_number == EMFILE ? "raise RLIMIT_NOFILE or lower limits.connections"
+                                              : "free memory or descriptors on this machine");
+  counters_.accept_paused.Add();
+  timers_.Arm(back_off_, now_ms_ + kBackOffMs);
+}
+
+void Acceptors::EndBackOff() {
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) Arm(*acceptor);
+}
+
+void Acceptors::Pause() {
+  if (paused_) return;
+  paused_ = true;
+  counters_.accept_paused.Add();
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) ring_.Cancel(acceptor->operation);
+}
+
+void Acceptors::Resume() {
+  if (!paused_) return;
+  paused_ = false;
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) Arm(*acceptor);
+}
+
+void Acceptors::Retire(Acceptor& acceptor) {
+  acceptor.retired = true;
+  if (acceptor.operation.in_flight()) {
+    ring_.Cancel(acceptor.operation);  // Reap follows with its last completion
+  } else {
+    Reap(acceptor);
+  }
+}
+
+// Takes what waits in the queue of a socket that accepts no more. The master closes its descriptor
+// after all workers have answered, so nobody is reset who came before the switch.
+void Acceptors::Reap(Acceptor& acceptor) {
+  while (acceptor.fd.valid()) {
+    os::UniqueFd fd(::accept4(acceptor.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd.valid()) {
+      Take(acceptor, std::move(fd));
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
+    acceptor.fd.Reset();
+  }
+}
+
+void Acceptors::Stop() {
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
+    if (!acceptor->retired) Retire(*acceptor);
+  }
+}
+
+void Acceptors::Collect() {
+  std::erase_if(acceptors_, [](const std::unique_ptr<Acceptor>& acceptor) {
+    return acceptor->retired && !acceptor->operation.in_flight();
+  });
+}
+
+}  // namespace postern::worker

@@ -1,0 +1,74 @@
+// Acceptors: a worker's listening sockets: armed, paused at a limit, moved to another generation,
+// retired.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "generations.h"
+#include "postern/os/socket_address.h"
+#include "postern/os/unique_fd.h"
+#include "postern/ring/ring.h"
+#include "postern/ring/timer_wheel.h"
+#include "postern/shm/counters.h"
+
+namespace postern::worker {
+
+class Acceptors {
+ public:
+  // Called for each accepted connection, with the view and listener its socket stands for just
+  // then.
+  struct Connection {
+    os::UniqueFd fd;
+    os::SocketAddress peer;
+    ViewPtr view;
+    uint32_t listener = 0;
+  };
+  // `before` runs before a connection is taken up: the moment to switch generations.
+  struct Hooks {
+    std::function<void()> before;
+    std::function<void(Connection)> admit;
+  };
+
+  Acceptors(ring::Ring& ring, ring::TimerWheel& timers, shm::WorkerCounters& counters,
+            const uint64_t& now_ms, Hooks hooks);
+  ~Acceptors();
+
+  // Switch makes `view` serve the new connections. Sockets whose address it keeps go on undisturbed
+  // (the new descriptor is the same socket and is dropped); the others are retired: no more is
+  // accepted on them but what already waits in their queues.
+  void Switch(const ViewPtr& view, std::vector<os::UniqueFd> sockets);
+  // Pause stops accepting until Resume. What was accepted meanwhile still comes.
+  void Pause();
+  void Resume();
+  bool paused() const { return paused_; }
+  // Stop retires all sockets.
+  void Stop();
+  // No socket is left, retired ones included.
+  bool empty() const { return acceptors_.empty(); }
+  // Collect drops the acceptors that are done; call it once per turn, outside their handlers.
+  void Collect();
+
+ private:
+  struct Acceptor;
+  void Arm(Acceptor& acceptor);
+  void Retire(Acceptor& acceptor);
+  void Reap(Acceptor& acceptor);
+  void OnAccept(Acceptor& acceptor, ring::Completion completion);
+  void Take(Acceptor& acceptor, os::UniqueFd fd);
+  void BackOff(int error_number);
+  void EndBackOff();
+
+  ring::Ring& ring_;
+  ring::TimerWheel& timers_;
+  shm::WorkerCounters& counters_;
+  const uint64_t& now_ms_;
+  Hooks hooks_;
+  ring::Timer back_off_;
+  bool paused_ = false;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;
+};
+
+}  // namespace postern::worker

@@ -1,0 +1,154 @@
+// Who holds a part is told by shared pointers: the last connection, handshake or listening socket
+// that lets go of it unmaps it, and its id goes to the master, which wipes keys when the last
+// worker has let go.
+#include "generations.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace postern::worker {
+namespace {
+
+using generation::PartId;
+using generation::PartKind;
+
+// Tell wraps `object` so that dropping the last reference also notes `id` as released. The object
+// goes first: when the note is read, the memory is unmapped.
+template <typename T>
+std::shared_ptr<T> Tell(std::shared_ptr<T> object, PartId id,
+                        const std::shared_ptr<std::vector<PartId>>& released) {
+  T* raw = object.get();
+  return std::shared_ptr<T>(raw, [object = std::move(object), id, released](T*) mutable {
+    object.reset();
+    released->push_back(id);
+  });
+}
+
+}  // namespace
+
+Generations::Incoming& Generations::IncomingFor(uint64_t number) {
+  if (incoming_number_ != number) {
+    incoming_ = Incoming{};
+    incoming_number_ = number;
+  }
+  return incoming_;
+}
+
+void Generations::TakeParts(Message message) {
+  Incoming& incoming = IncomingFor(message.number);
+  for (size_t i = 0; i < message.parts.size() && i < message.fds.size(); ++i) {
+    incoming.parts.push_back(message.parts[i]);
+    incoming.fds.push_back(std::move(message.fds[i]));
+  }
+}
+
+void Generations::TakeSockets(Message message) {
+  Incoming& incoming = IncomingFor(message.number);
+  for (size_t i = 0; i < message.sockets.size() && i < message.fds.size(); ++i) {
+    incoming.sockets[message.sockets[i]] = std::move(message.fds[i]);
+  }
+}
+
+Status Generations::Prepare(uint64_t number) {
+  Incoming incoming = std::move(IncomingFor(number));
+  incoming_ = Incoming{};
+  incoming_number_ = 0;
+  Result<Prepared> built = Build(incoming);
+  if (!built) return std::unexpected(built.error());
+  prepared_ = std::move(*built);
+  prepared_number_ = number;
+  return {};
+}
+
+void Generations::Abort(uint64_t number) {
+  if (incoming_number_ == number) {
+    incoming_ = Incoming{};
+    incoming_number_ = 0;
+  }
+  if (prepared_number_ == number) {
+    prepared_ = Prepared{};
+    prepared_number_ = 0;
+  }
+}
+
+Generations::Prepared Generations::Commit() {
+  prepared_number_ = 0;
+  return std::exchange(prepared_, Prepared{});
+}
+
+Result<generation::SettingsPtr> Generations::MapSettings(PartId id, int fd) {
+  Result<generation::SettingsPtr> settings = generation::Settings::Map(fd);
+  if (!settings) return settings;
+  return Tell(std::move(*settings), id, released_);
+}
+
+Result<generation::SegmentPtr> Generations::MapSegment(const PartEntry& part, int fd) {
+  if (generation::SegmentPtr known = segments_[part.id].lock()) return known;
+  Result<generation::SegmentPtr> segment = generation::Segment::Map(part.id, part.kind, fd);
+  if (!segment) return segment;
+  generation::SegmentPtr telling = Tell(std::move(*segment), part.id, released_);
+  segments_[part.id] = telling;
+  return telling;
+}
+
+Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
+  std::map<PartId, generation::SegmentPtr> segments;
+  generation::SettingsPtr settings;
+  std::pair<PartId, int> index{0, -1};
+  for (size_t i = 0; i < incoming.parts.size(); ++i) {
+    const PartEntry& part = incoming.parts[i];
+    const int fd = incoming.fds[i].get();
+    switch (part.kind) {
+      case PartKind::kSettings: {
+        Result<generation::SettingsPtr> mapped = MapSettings(part.id, fd);
+        if (!mapped) return std::unexpected(mapped.error());
+        settings = std::move(*mapped);
+        break;
+      }
+      case PartKind::kIndex:
+        index = {part.id, fd};
+        break;
+      case PartKind::kCertificates:
+      case PartKind::kKeys: {
+        Result<generation::SegmentPtr> mapped = MapSegment(part, fd);
+        if (!mapped) return std::unexpected(mapped.error());
+        segments[part.id] = std::move(*mapped);
+        break;
+      }
+    }
+  }
+  if (settings == nullptr || index.second < 0) {
+    return Fail("the generation came without its settings or its name index");
+  }
+  Result<generation::CertificateIndexPtr> certificates =
+      generation::CertificateIndex::Map(index.second, segments);
+  if (!certificates) return std::unexpected(certificates.error());
+  Result<std::shared_ptr<tls::ServerContexts>> contexts = tls::ServerContexts::Create(
+      Tell(std::move(*certificates), index.first, released_), ticket_keys_);
+  if (!contexts) return std::unexpected(contexts.error());
+
+  Prepared prepared;
+  const size_t count = settings->sockets().size();
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto socket = incoming.sockets.find(i);
+    if (socket == incoming.sockets.end()) {
+      return Fail(fmt::format("the generation came without its listening socket {}", i));
+    }
+    prepared.sockets.push_back(std::move(socket->second));
+  }
+  prepared.view = std::make_shared<const View>(View{std::move(settings), std::move(*contexts)});
+  return prepared;
+}
+
+std::vector<PartId> Generations::TakeReleased() {
+  std::vector<PartId> released;
+  released.swap(*released_);
+  for (const PartId id : released) {
+    const auto segment = segments_.find(id);
+    if (segment != segments_.end() && segment->second.expired()) segments_.erase(segment);
+  }
+  return released;
+}
+
+}  // namespace postern::worker

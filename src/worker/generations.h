@@ -1,0 +1,81 @@
+// Generations: the parts of generations that this worker holds: received, prepared, switched to,
+// released.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "postern/base/result.h"
+#include "postern/generation/certificate_index.h"
+#include "postern/generation/part.h"
+#include "postern/generation/settings.h"
+#include "postern/os/unique_fd.h"
+#include "postern/shm/ticket_keys.h"
+#include "postern/tls/server_contexts.h"
+#include "postern/worker/protocol.h"
+
+namespace postern::worker {
+
+// View is a generation as a worker uses it. Listening sockets hold it for the connections to come;
+// a connection takes the settings for its life and the contexts for its handshake.
+struct View {
+  generation::SettingsPtr settings;
+  std::shared_ptr<tls::ServerContexts> contexts;
+};
+using ViewPtr = std::shared_ptr<const View>;
+
+class Generations {
+ public:
+  explicit Generations(const shm::TicketKeys& ticket_keys) : ticket_keys_(ticket_keys) {}
+
+  // Parts and sockets of a generation arrive over several messages.
+  void TakeParts(Message message);
+  void TakeSockets(Message message);
+
+  // Prepare maps what arrived for `number`, checks it and builds the contexts. On failure
+  // everything that came for it is dropped.
+  Status Prepare(uint64_t number);
+  // Abort forgets what is prepared, or has arrived, for `number`.
+  void Abort(uint64_t number);
+
+  // The prepared generation's number; 0: none.
+  uint64_t prepared() const { return prepared_number_; }
+  // Commit hands out the prepared generation and its listening sockets, by their number in its
+  // settings.
+  struct Prepared {
+    ViewPtr view;
+    std::vector<os::UniqueFd> sockets;
+  };
+  Prepared Commit();
+
+  // TakeReleased returns the parts that nothing in this worker uses any more since the last call;
+  // they are unmapped.
+  std::vector<generation::PartId> TakeReleased();
+
+ private:
+  struct Incoming {
+    std::vector<PartEntry> parts;
+    std::vector<os::UniqueFd> fds;
+    std::map<uint32_t, os::UniqueFd> sockets;
+  };
+  using Released = std::shared_ptr<std::vector<generation::PartId>>;
+
+  Incoming& IncomingFor(uint64_t number);
+  Result<Prepared> Build(Incoming& incoming);
+  Result<generation::SettingsPtr> MapSettings(generation::PartId id, int fd);
+  Result<generation::SegmentPtr> MapSegment(const PartEntry& part, int fd);
+
+  const shm::TicketKeys& ticket_keys_;
+  uint64_t incoming_number_ = 0;
+  Incoming incoming_;
+  uint64_t prepared_number_ = 0;
+  Prepared prepared_;
+  // Segments are shared between generations: each is mapped once.
+  std::map<generation::PartId, std::weak_ptr<const generation::Segment>> segments_;
+  Released released_ = std::make_shared<std::vector<generation::PartId>>();
+};
+
+}  // namespace postern::worker

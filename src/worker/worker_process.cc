@@ -1,0 +1,354 @@
+// The worker's loop: wait, take the time, run timers and completions, then the work that is done
+// once per turn (revive starved receives, admit who waits, report released parts, flush the log).
+#include "worker_process.h"
+
+#include <poll.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <new>
+
+#include "postern/base/check.h"
+#include "postern/base/limits.h"
+#include "postern/base/log.h"
+#include "postern/os/clock.h"
+
+namespace postern::worker {
+namespace {
+
+constexpr uint16_t kClientGroup = 0;
+constexpr uint16_t kBackendGroup = 1;
+// A worker whose master is gone gives its connections this long.
+constexpr uint64_t kOrphanDrainMs = 30'000;
+// Descriptor places that a table gets at least, so that a reload may raise limits.connections.
+constexpr uint64_t kDirectFloor = 32'768;
+
+uint32_t ShareOf(uint32_t all, uint32_t workers) { return (all + workers - 1) / workers; }
+
+// The table holds two places per connection and a margin, as far as RLIMIT_NOFILE allows.
+uint32_t DirectDescriptors(const Start& start) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const uint64_t wanted = uint64_t{2} * ShareOf(start.max_connections, start.workers);
+  const uint64_t table = std::max(wanted, kDirectFloor) + limits::kDirectMargin;
+  return static_cast<uint32_t>(std::min<uint64_t>(table, limit.rlim_cur));
+}
+
+Result<SharedPages> MapPages(const std::vector<os::UniqueFd>& pages) {
+  if (pages.size() != 3) return Fail("the master's start message lacks its shared pages");
+  Result<os::Mapping> control = os::MapFd(pages[0].get(), os::MapMode::kReadOnly);
+  if (!control) return std::unexpected(control.error());
+  Result<os::Mapping> counters = os::MapFd(pages[1].get(), os::MapMode::kShared);
+  if (!counters) return std::unexpected(counters.error());
+  Result<shm::TicketKeys> keys = shm::TicketKeys::Map(pages[2].get());
+  if (!keys) return std::unexpected(keys.error());
+  if (control->size() < sizeof(shm::ControlPage) ||
+      counters->size() < sizeof(shm::WorkerCounters)) {
+    return Fail("a shared page of the master's is too small");
+  }
+  return SharedPages{std::move(*control), std::move(*counters), std::move(*keys)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<WorkerProcess>> WorkerProcess::Create(int channel, const Start& start,
+                                                             std::vector<os::UniqueFd> fds) {
+  Result<SharedPages> pages = MapPages(fds);
+  if (!pages) return std::unexpected(pages.error());
+  Result<std::unique_ptr<ring::Ring>> ring =
+      ring::Ring::Create({.entries = limits::kRingEntries,
+                          .completions = limits::kCompletionEntries,
+                          .direct_descriptors = DirectDescriptors(start)});
+  if (!ring) return std::unexpected(ring.error());
+  Result<std::unique_ptr<ring::BufferPool>> client_pool = ring::BufferPool::Create(
+      (*ring)->native(),
+      {.group = kClientGroup, .count = start.buffers, .offset = 0, .length = limits::kFullRecord});
+  if (!client_pool) return std::unexpected(client_pool.error());
+  Result<std::unique_ptr<ring::BufferPool>> backend_pool =
+      ring::BufferPool::Create((*ring)->native(), {.group = kBackendGroup,
+                                                   .count = start.buffers,
+                                                   .offset = limits::kSlotHeadroom,
+                                                   .length = limits::kMaxPlaintext});
+  if (!backend_pool) return std::unexpected(backend_pool.error());
+  return std::unique_ptr<WorkerProcess>(new WorkerProcess(channel, start, std::move(*pages),
+                                                          std::move(*ring), std::move(*client_pool),
+                                                          std::move(*backend_pool)));
+}
+
+WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
+                             std::unique_ptr<ring::Ring> ring,
+                             std::unique_ptr<ring::BufferPool> client_pool,
+                             std::unique_ptr<ring::BufferPool> backend_pool)
+    : channel_(channel),
+      start_(start),
+      now_ms_(os::MonotonicMs()),
+      pages_(std::move(pages)),
+      counters_(*reinterpret_cast<shm::WorkerCounters*>(pages_.counters.mutable_bytes().data())),
+      ring_(std::move(ring)),
+      client_pool_(std::move(client_pool)),
+      backend_pool_(std::move(backend_pool)),
+      timers_(now_ms_),
+      log_(*ring_, timers_, counters_, now_ms_),
+      client_io_{*ring_, *client_pool_, starved_clients_},
+      backend_io_{*ring_, *backend_pool_, starved_backends_},
+      session_io_{client_io_, backend_io_, timers_, picker_,
+                  counters_,  sessions_,   now_ms_, scratch_},
+      generations_(pages_.ticket_keys),
+      acceptors_(*ring_, timers_, counters_, now_ms_,
+                 {.before = [this] { SwitchIfTold(); },
+                  .admit = [this](Acceptors::Connection c) { Admit(std::move(c)); }}),
+      channel_poll_(this, ring::Calls<&WorkerProcess::OnChannel>),
+      drain_timer_(this, [](void* self) { static_cast<WorkerProcess*>(self)->OnDrainTimeout(); }) {
+  // The gauges of a predecessor that died are not ours.
+  counters_.connections.Set(0);
+  counters_.handshaking.Set(0);
+  counters_.generation.Set(0);
+}
+
+WorkerProcess::~WorkerProcess() = default;
+
+const shm::ControlPage& WorkerProcess::control_page() const {
+  return *reinterpret_cast<const shm::ControlPage*>(pages_.control.bytes().data());
+}
+
+void WorkerProcess::SetLog(Message message) {
+  Logging& logging = GlobalLogging();
+  logging.least = message.log.least;
+  logging.format = message.log.format;
+  logging.sink = &log_;
+  if (!message.fds.empty()) log_.SetDestination(std::move(message.fds[0]), message.log.syslog);
+}
+
+bool WorkerProcess::Run() {
+  ring_->PollMultishot(channel_poll_, channel_, POLLIN);
+  ReadChannel();
+  while (!quit_ && !Drained()) {
+    ring_->Wait(timers_.NextDelay(now_ms_));
+    now_ms_ = os::MonotonicMs();
+    timers_.Advance(now_ms_);
+    ring_->Dispatch();
+    starved_clients_.Revive(*client_pool_);
+    starved_backends_.Revive(*backend_pool_);
+    AdmitWaiting();
+    acceptors_.Collect();
+    SendReleased();
+    FlushTelling();
+    log_.Flush();
+  }
+  if (!quit_) Settle();
+  log_.FlushNow();
+  GlobalLogging().sink = nullptr;
+  return !quit_;
+}
+
+// After an orderly drain nothing is left in flight, so that everything can be destroyed as usual
+// (and the leak checkers can see it).
+void WorkerProcess::Settle() {
+  acceptors_.Collect();
+  ring_->Cancel(channel_poll_);
+  log_.Stop();
+  while (channel_poll_.in_flight() || log_.writing()) {
+    ring_->Wait(std::nullopt);
+    ring_->Dispatch();
+  }
+}
+
+// --- Orders from the master ---
+
+void WorkerProcess::OnChannel(ring::Completion completion) {
+  if (completion.result == -ECANCELED) return;  // by us: the end, or the master is gone
+  if (completion.result < 0) {
+    MasterGone();
+    return;
+  }
+  ReadChannel();
+  if (!completion.more() && !master_gone_) {
+    ring_->PollMultishot(channel_poll_, channel_, POLLIN);
+  }
+}
+
+void WorkerProcess::ReadChannel() {
+  for (;;) {
+    Message message;
+    switch (Receive(channel_, message)) {
+      case os::ChannelOutcome::kOk:
+        Obey(std::move(message));
+        break;
+      case os::ChannelOutcome::kWouldBlock:
+        return;
+      case os::ChannelOutcome::kClosed:
+        MasterGone();
+        return;
+    }
+  }
+}
+
+void WorkerProcess::Obey(Message message) {
+  switch (message.type) {
+    case MessageType::kLog:
+      SetLog(std::move(message));
+      return;
+    case MessageType::kParts:
+      generations_.TakeParts(std::move(message));
+      return;
+    case MessageType::kSockets:
+      generations_.TakeSockets(std::move(message));
+      return;
+    case MessageType::kPrepare:
+      Prepare(message.number);
+      return;
+    case MessageType::kSwitch:
+      SwitchIfTold();
+      return;
+    case MessageType::kAbort:
+      generations_.Abort(message.number);
+      return;
+    case MessageType::kDrain:
+      BeginDrain(message.number);
+      return;
+    case MessageType::kQuit:
+      quit_ = true;
+      return;
+    case MessageType::kStart:
+    case MessageType::kReady:
+    case MessageType::kRefused:
+    case MessageType::kSwitched:
+    case MessageType::kReleased:
+      // Not for us, or not now: the master has a bug.
+      POSTERN_CHECK(false);
+  }
+}
+
+void WorkerProcess::Prepare(uint64_t number) {
+  const Status prepared = generations_.Prepare(number);
+  if (prepared) {
+    Tell(MessageType::kReady, number);
+    return;
+  }
+  LogLine(LogLevel::kError, "generation refused")
+      .Field("generation", number)
+      .Field("reason", prepared.error().ToString());
+  Tell(MessageType::kRefused, number, prepared.error().ToString());
+}
+
+void WorkerProcess::SwitchIfTold() {
+  const uint64_t told = control_page().generation.load(std::memory_order_acquire);
+  if (generations_.prepared() == 0 || generations_.prepared() != told) return;
+  Generations::Prepared next = generations_.Commit();
+  view_ = std::move(next.view);
+  counters_.generation.Set(told);
+  if (draining_) return;  // no new connections, so nothing to switch
+  acceptors_.Switch(view_, std::move(next.sockets));
+  Tell(MessageType::kSwitched, told);
+}
+
+void WorkerProcess::SendReleased() {
+  for (const generation::PartId id : generations_.TakeReleased()) Tell(MessageType::kReleased, id);
+}
+
+void WorkerProcess::Tell(MessageType type, uint64_t number, std::string text) {
+  Message message;
+  message.type = type;
+  message.number = number;
+  message.text = std::move(text);
+  telling_.push_back(std::move(message));
+  FlushTelling();
+}
+
+void WorkerProcess::FlushTelling() {
+  while (!telling_.empty() && !master_gone_) {
+    switch (Send(channel_, telling_.front())) {
+      case os::ChannelOutcome::kOk:
+        telling_.pop_front();
+        break;
+      case os::ChannelOutcome::kWouldBlock:
+        return;  // the next turn tries again; the master reads soon
+      case os::ChannelOutcome::kClosed:
+        MasterGone();
+        return;
+    }
+  }
+}
+
+void WorkerProcess::MasterGone() {
+  if (master_gone_) return;
+  master_gone_ = true;
+  ring_->Cancel(channel_poll_);
+  if (draining_) return;
+  LogLine(LogLevel::kWarning, "master is gone").Field("action", "draining");
+  BeginDrain(kOrphanDrainMs);
+}
+
+// --- Connections ---
+
+size_t WorkerProcess::MaxSessions() const {
+  // What closes, or connects anew, holds its places a moment longer.
+  const size_t places = (DirectDescriptors(start_) - limits::kDirectMargin) / 2;
+  const size_t wanted = ShareOf(view_->settings->max_connections(), start_.workers);
+  return std::max<size_t>(std::min(places, wanted), 1);
+}
+
+void WorkerProcess::Admit(Acceptors::Connection connection) {
+  if (!waiting_.empty() || sessions_.size() >= MaxSessions()) {
+    if (!acceptors_.paused()) {
+      LogLine(LogLevel::kNotice, "connection limit reached")
+          .Field("connections", static_cast<uint64_t>(sessions_.size()))
+          .Field("worker", start_.id);
+    }
+    acceptors_.Pause();
+    waiting_.push_back(std::move(connection));
+    return;
+  }
+  BeginSession(std::move(connection));
+}
+
+void WorkerProcess::AdmitWaiting() {
+  if (!acceptors_.paused()) return;
+  while (!waiting_.empty() && sessions_.size() < MaxSessions()) {
+    Acceptors::Connection next = std::move(waiting_.front());
+    waiting_.pop_front();
+    BeginSession(std::move(next));
+  }
+  if (waiting_.empty() && sessions_.size() < MaxSessions()) acceptors_.Resume();
+}
+
+void WorkerProcess::BeginSession(Acceptors::Connection connection) {
+  const std::string client = connection.peer.ToString();
+  const bool begun = sessions_.Add(session_io_, {.fd = std::move(connection.fd),
+                                                 .peer = connection.peer,
+                                                 .settings = connection.view->settings,
+                                                 .listener = connection.listener,
+                                                 .contexts = connection.view->contexts});
+  if (!begun) {
+    LogLine(LogLevel::kError, "connection refused")
+        .Field("client", client)
+        .Field("reason", "no free place in the descriptor table");
+  }
+}
+
+// --- The end ---
+
+void WorkerProcess::BeginDrain(uint64_t timeout_ms) {
+  if (draining_) return;
+  draining_ = true;
+  acceptors_.Stop();
+  timers_.Arm(drain_timer_, now_ms_ + timeout_ms);
+}
+
+void WorkerProcess::OnDrainTimeout() {
+  if (words_said_) {
+    quit_ = true;  // last words had their time too
+    return;
+  }
+  words_said_ = true;
+  waiting_.clear();
+  sessions_.EndAll(mail::Occasion::kShutdown, session::How::kDrained);
+  constexpr uint64_t kLastWordsMs = 4'000;
+  timers_.Arm(drain_timer_, now_ms_ + kLastWordsMs);
+}
+
+bool WorkerProcess::Drained() const {
+  return draining_ && sessions_.empty() && waiting_.empty() && acceptors_.empty();
+}
+
+}  // namespace postern::worker

@@ -1,0 +1,123 @@
+"""A server process that a test starts and, whatever happens, ends: by its own pid, never by name."""
+
+import ctypes
+import os
+import signal
+import subprocess
+
+from support.waiting import DEADLINE_S, wait_for
+
+
+def alive(pid):
+    """Whether a process with that pid runs (a zombie does not)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children(pid):
+    """The pids of the children of a process."""
+    try:
+        found = []
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as text:
+                found += [int(child) for child in text.read().split()]
+        return sorted(found)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def send_signal(pid, number):
+    """Sends a signal; a process that has ended meanwhile is no error."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+        for line in status:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    return 0
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_the_tests():
+    """Nothing outlives a test run that is killed. (The test's main thread is the parent.)"""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """`argv` with its output in the file `log`."""
+
+    def __init__(self, argv, log, env=None, preexec=None, stdout=None):
+        self.log = log
+
+        def before_exec():
+            _die_with_the_tests()
+            if preexec is not None:
+                preexec()
+
+        with open(log, "ab") as output:
+            self.popen = subprocess.Popen(
+                [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=stdout or output, stderr=output,
+                env=env, preexec_fn=before_exec, start_new_session=True)
+        self.pid = self.popen.pid
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def send(self, number):
+        if self.running():
+            self.popen.send_signal(number)
+
+    def wait(self, deadline=DEADLINE_S):
+        """Its exit status, when it has ended by itself."""
+        try:
+            return self.popen.wait(deadline)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.popen.args[0]} ({self.pid}) did not end") from None
+
+    def kill(self):
+        """Ends it and what it has started, at once."""
+        if not self.running():
+            return
+        below = children(self.pid)
+        self.popen.kill()
+        self.popen.wait()
+        for child in below:
+            send_signal(child, signal.SIGKILL)
+
+    def stop(self, number=signal.SIGTERM, deadline=20):
+        """Ends it in its own way, or at once when that takes too long. Returns the exit status."""
+        self.send(number)
+        try:
+            return self.popen.wait(deadline)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.popen.returncode
+
+    def text(self):
+        with open(self.log, "rb") as output:
+            return output.read().decode("utf-8", "replace")
+
+    def wait_for_text(self, needle):
+        def found():
+            text = self.text()
+            if needle in text:
+                return text
+            assert self.running(), f"ended before it said {needle!r}:\n{text}"
+            return None
+
+        return wait_for(found, f"{needle!r} in {self.log}")

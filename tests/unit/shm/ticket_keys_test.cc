@@ -1,0 +1,162 @@
+#include "postern/shm/ticket_keys.h"
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "shm/ticket_page.h"
+#include "tests/unit/catch.h"
+
+namespace postern::shm {
+namespace {
+
+TicketKeyMaster MakeMaster() {
+  auto master = TicketKeyMaster::Create();
+  REQUIRE(master);
+  return std::move(*master);
+}
+
+TicketKeys MapKeys(const TicketKeyMaster& master) {
+  auto keys = TicketKeys::Map(master.fd());
+  REQUIRE(keys);
+  return std::move(*keys);
+}
+
+}  // namespace
+
+TEST_CASE("A fresh page has one random current key", "[shm][ticket_keys]") {
+  const TicketKeyMaster master = MakeMaster();
+  const TicketKeys keys = MapKeys(master);
+  const TicketKey current = keys.Current();
+  CHECK(current.name != TicketKey{}.name);
+  CHECK(current.aes != TicketKey{}.aes);
+  CHECK(current.hmac != TicketKey{}.hmac);
+  const auto found = keys.Find(current.name);
+  REQUIRE(found);
+  CHECK(found->current);
+  CHECK(found->key.aes == current.aes);
+  CHECK(found->key.hmac == current.hmac);
+
+  const TicketKeyMaster another = MakeMaster();
+  CHECK(MapKeys(another).Current().aes != current.aes);
+}
+
+TEST_CASE("Rotation keeps three previous keys and retires the fourth", "[shm][ticket_keys]") {
+  TicketKeyMaster master = MakeMaster();
+  const TicketKeys keys = MapKeys(master);
+  const TicketKey first = keys.Current();
+  for (int rotation = 1; rotation <= 3; ++rotation) {
+    REQUIRE(master.Rotate());
+    CHECK(keys.Current().name != first.name);
+    const auto found = keys.Find(first.name);
+    REQUIRE(found);
+    CHECK_FALSE(found->current);
+    CHECK(found->key.aes == first.aes);
+    CHECK(found->key.hmac == first.hmac);
+  }
+  REQUIRE(master.Rotate());
+  CHECK_FALSE(keys.Find(first.name));
+}
+
+TEST_CASE("Every mapping sees a rotation", "[shm][ticket_keys]") {
+  TicketKeyMaster master = MakeMaster();
+  const TicketKeys one = MapKeys(master);
+  const TicketKeys two = MapKeys(master);
+  CHECK(one.Current().name == two.Current().name);
+  REQUIRE(master.Rotate());
+  CHECK(one.Current().name == two.Current().name);
+}
+
+TEST_CASE("Unknown names and the name of an empty slot find nothing", "[shm][ticket_keys]") {
+  const TicketKeyMaster master = MakeMaster();
+  const TicketKeys keys = MapKeys(master);
+  TicketKey other;
+  CHECK_FALSE(keys.Find(other.name));
+  other.name.fill(std::byte{0x5A});
+  CHECK_FALSE(keys.Find(other.name));
+}
+
+TEST_CASE("A retired key leaves no copy in the page", "[shm][ticket_keys]") {
+  TicketKeyMaster master = MakeMaster();
+  const TicketKeys keys = MapKeys(master);
+  const TicketKey first = keys.Current();
+  auto page = os::MapFd(master.fd(), os::MapMode::kReadOnly);
+  REQUIRE(page);
+  const auto holds = [&](const std::array<std::byte, 32>& secret) {
+    return memmem(page->bytes().data(), page->size(), secret.data(), secret.size()) != nullptr;
+  };
+  CHECK(holds(first.aes));
+  for (size_t i = 0; i < kTicketKeyCount; ++i) REQUIRE(master.Rotate());
+  CHECK_FALSE(holds(first.aes));
+  CHECK_FALSE(holds(first.hmac));
+}
+
+TEST_CASE("The page is wiped when its master goes", "[shm][ticket_keys]") {
+  auto master = std::make_unique<TicketKeyMaster>(MakeMaster());
+  const TicketKeys keys = MapKeys(*master);
+  const TicketKey current = keys.Current();
+  master.reset();
+  CHECK_FALSE(keys.Find(current.name));
+  CHECK(keys.Current().aes == TicketKey{}.aes);
+}
+
+TEST_CASE("A moved master keeps its keys, a replaced one loses them", "[shm][ticket_keys]") {
+  TicketKeyMaster first = MakeMaster();
+  const TicketKeys keys = MapKeys(first);
+  const TicketKey current = keys.Current();
+  TicketKeyMaster second = std::move(first);
+  CHECK(keys.Find(current.name));
+  second = MakeMaster();
+  CHECK_FALSE(keys.Find(current.name));
+}
+
+TEST_CASE("Workers cannot map the page for writing", "[shm][ticket_keys]") {
+  const TicketKeyMaster master = MakeMaster();
+  CHECK_FALSE(os::MapFd(master.fd(), os::MapMode::kShared));
+}
+
+TEST_CASE("A page of another layout is refused", "[shm][ticket_keys]") {
+  auto other = os::MakeShared("other", sizeof(TicketPage));
+  REQUIRE(other);
+  const auto keys = TicketKeys::Map(other->get());
+  REQUIRE_FALSE(keys);
+  CHECK(keys.error().what.find("layout") != std::string::npos);
+  auto tiny = os::MakeShared("tiny", 8);
+  REQUIRE(tiny);
+  CHECK_FALSE(TicketKeys::Map(tiny->get()));
+}
+
+TEST_CASE("A reader never sees half of a rotation", "[shm][ticket_keys]") {
+  auto page = std::make_unique<TicketPage>();
+  // Every octet of a set has the value of its round: a torn read shows two values.
+  const auto publish = [&](uint8_t round) {
+    TicketKeySet set;
+    std::memset(static_cast<void*>(set.data()), round, sizeof(set));
+    Publish(*page, set);
+  };
+  publish(1);
+  std::atomic<bool> stop{false};
+  std::atomic<size_t> reads{0};
+  std::atomic<size_t> torn{0};
+  std::thread reader([&] {
+    while (!stop.load()) {
+      TicketKeySet seen;
+      Snapshot(*page, seen);
+      const auto* octets = reinterpret_cast<const unsigned char*>(seen.data());
+      for (size_t i = 1; i < sizeof(seen); ++i) {
+        if (octets[i] != octets[0] || octets[0] == 0) ++torn;
+      }
+      ++reads;
+    }
+  });
+  for (unsigned round = 0; round < 20'000 || reads.load() < 100; ++round) {
+    publish(static_cast<uint8_t>(1 + round % 255));
+  }
+  stop = true;
+  reader.join();
+  CHECK(torn.load() == 0);
+}
+
+}  // namespace postern::shm
