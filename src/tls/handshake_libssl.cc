@@ -13,6 +13,7 @@
 #include "postern/base/check.h"
 #include "postern/base/limits.h"
 #include "tls/client_offer.h"
+#include "tls/engine.h"
 #include "tls/explain.h"
 #include "tls/first_bytes.h"
 #include "tls/names.h"
@@ -39,6 +40,7 @@ class LibsslHandshake final : public Handshake {
   // The ClientHello is in: choose the certificate. False sets `alert`.
   bool OnClientHello(int& alert);
   bool served_by_name() const { return by_name_; }
+  HandshakeWatch& watch() { return watch_; }
 
  private:
   void Prepare(const ListenerPolicy& policy);
@@ -50,7 +52,9 @@ class LibsslHandshake final : public Handshake {
   std::string listener_;
   std::string service_;
   std::unique_ptr<WireWindow> window_ = std::make_unique<WireWindow>();
-  SslPtr ssl_;  // after window_: its BIO points there
+  SslPtr ssl_;                      // after window_: its BIO points there
+  std::unique_ptr<Record> record_;  // once established, where libssl is no longer needed
+  HandshakeWatch watch_;
   ClientOffer offer_;
   std::string internal_;  // what went wrong on our side within a callback
   bool by_name_ = false;
@@ -72,6 +76,11 @@ int ClientHelloCallback(SSL* ssl, int* alert, void*) {
 int ServerNameCallback(SSL* ssl, int*, void*) {
   const auto* handshake = static_cast<const LibsslHandshake*>(SSL_get_app_data(ssl));
   return handshake->served_by_name() ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
+void KeyLogCallback(const SSL* ssl, const char* line) {
+  auto* handshake = static_cast<LibsslHandshake*>(SSL_get_app_data(ssl));
+  if (handshake != nullptr) handshake->watch().OnKeyLog(line);
 }
 
 std::string_view NegotiatedGroup(SSL* ssl) {
@@ -157,6 +166,7 @@ Handshake::Progress LibsslHandshake::Advance(Bytes wire, std::vector<std::byte>&
 }
 
 Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& out) {
+  const size_t before = out.size();
   *window_ = WireWindow{.in = wire, .out = &out};
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_.get());
@@ -164,6 +174,7 @@ Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& ou
   const size_t consumed = window_->read;
   *window_ = WireWindow{};
   eaten_ += consumed;
+  watch_.OnOutput(Bytes(out).subspan(before));
 
   if (result == 1) {
     Establish();
@@ -195,48 +206,23 @@ void LibsslHandshake::Establish() {
   // The connection may last for days; the key that its certificate had must not.
   SSL_certs_clear(ssl);
   SSL_set_app_data(ssl, nullptr);
+  record_ = TakeOver(ssl, watch_);
+  if (record_ != nullptr) ssl_.reset();
 }
 
 std::unique_ptr<Record> LibsslHandshake::TakeRecord() {
-  POSTERN_CHECK(state_ == HandshakeState::kEstablished && ssl_ != nullptr);
+  POSTERN_CHECK(state_ == HandshakeState::kEstablished);
+  if (record_ != nullptr) return std::move(record_);
+  POSTERN_CHECK(ssl_ != nullptr);
   return MakeLibsslRecord(std::move(ssl_), std::move(window_));
 }
 
 }  // namespace
 
-std::string_view ToString(HandshakeFailure failure) {
-  switch (failure) {
-    case HandshakeFailure::kNone:
-      return "none";
-    case HandshakeFailure::kPlainHttp:
-      return "plain-http";
-    case HandshakeFailure::kPlainText:
-      return "plain-text";
-    case HandshakeFailure::kSslv2:
-      return "sslv2";
-    case HandshakeFailure::kNotTls:
-      return "not-tls";
-    case HandshakeFailure::kNoSharedVersion:
-      return "no-shared-version";
-    case HandshakeFailure::kNoSharedCipher:
-      return "no-shared-cipher";
-    case HandshakeFailure::kNoSharedGroup:
-      return "no-shared-group";
-    case HandshakeFailure::kPeerAlert:
-      return "peer-alert";
-    case HandshakeFailure::kTooLarge:
-      return "too-large";
-    case HandshakeFailure::kProtocol:
-      return "protocol";
-    case HandshakeFailure::kInternal:
-      return "internal";
-  }
-  return "unknown";
-}
-
 void SetHandshakeCallbacks(SSL_CTX* context) {
   SSL_CTX_set_client_hello_cb(context, ClientHelloCallback, nullptr);
   SSL_CTX_set_tlsext_servername_callback(context, ServerNameCallback);
+  SSL_CTX_set_keylog_callback(context, KeyLogCallback);
 }
 
 std::unique_ptr<Handshake> BeginLibsslHandshake(std::shared_ptr<Contexts> contexts,

@@ -91,4 +91,17 @@ std::string_view GroupName(uint16_t group) { return Look(kGroups, group); }
 
 std::string_view AlertName(int alert) { return Look(kAlerts, alert); }
 
+const char* AlertPhrase(int alert) {
+  static const std::array<std::string, 256> phrases = [] {
+    std::array<std::string, 256> made;
+    for (int i = 0; i < 256; ++i) {
+      const std::string_view name = AlertName(i);
+      made[static_cast<size_t>(i)] =
+          fmt::format("the client sent alert {}", name.empty() ? std::to_string(i) : name);
+    }
+    return made;
+  }();
+  return phrases.at(static_cast<size_t>(alert)).c_str();
+}
+
 }  // namespace postern::tls

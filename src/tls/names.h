@@ -13,5 +13,7 @@ std::string VersionName(uint16_t version);
 std::string_view GroupName(uint16_t group);
 // "handshake_failure" for 40 (RFC 8446 section 6.2, RFC 5246 section 7.2); empty when unknown.
 std::string_view AlertName(int alert);
+// "the client sent alert bad_record_mac", for 0 to 255. Static storage.
+const char* AlertPhrase(int alert);
 
 }  // namespace postern::tls

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "postern/base/check.h"
+#include "tls/names.h"
 
 namespace postern::tls {
 namespace {
@@ -17,7 +18,9 @@ namespace {
 const char* TakeReason() {
   const unsigned long code = ERR_peek_error();
   const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+  const int alert = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET;
   ERR_clear_error();
+  if (ERR_GET_LIB(code) == ERR_LIB_SSL && alert >= 0 && alert <= 255) return AlertPhrase(alert);
   return reason == nullptr ? "the record layer failed" : reason;
 }
 
@@ -90,6 +93,7 @@ MutableBytes LibsslRecord::Seal(MutableBytes plain) {
 }
 
 void LibsslRecord::CloseNotify(std::vector<std::byte>& out) {
+  TakeOutput(out);
   if (seal_failed_) return;
   seal_failed_ = true;
   *window_ = WireWindow{.out = &out};

@@ -203,6 +203,19 @@ Connection Connect(ServerContexts& contexts, const ListenerPolicy& policy, const
   return made;
 }
 
+std::ostream& operator<<(std::ostream& out, const Suite& suite) { return out << suite.name; }
+
+TestClient::Configure OnlySuite(const Suite& suite) {
+  return [suite](SSL_CTX* context) {
+    OnlyVersion(suite.version)(context);
+    if (suite.version == TLS1_3_VERSION) {
+      SSL_CTX_set_ciphersuites(context, suite.name);
+    } else {
+      SSL_CTX_set_cipher_list(context, suite.name);
+    }
+  };
+}
+
 std::vector<std::byte> SealText(Record& record, std::string_view text) {
   std::vector<std::byte> slot(limits::kSlotHeadroom + text.size() + limits::kSlotTailroom);
   const MutableBytes plain(slot.data() + limits::kSlotHeadroom, text.size());

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "postern/tls/record.h"
 #include "postern/tls/server_contexts.h"
 #include "tls/certificate_source.h"
+#include "tls/engine.h"
 #include "tls/openssl_types.h"
 
 namespace postern::tls::test {
@@ -108,6 +110,31 @@ struct Connection {
 Connection Connect(ServerContexts& contexts, const ListenerPolicy& policy = kPolicy,
                    const std::string& sni = {}, const TestClient::Configure& configure = {},
                    SSL_SESSION* resume = nullptr);
+
+// EngineGuard sets the record engine for a scope.
+class EngineGuard {
+ public:
+  explicit EngineGuard(EngineChoice choice) { SetEngineChoice(choice); }
+  ~EngineGuard() { SetEngineChoice(EngineChoice::kBest); }
+  EngineGuard(const EngineGuard&) = delete;
+  EngineGuard& operator=(const EngineGuard&) = delete;
+};
+
+// A version with one of its suites.
+struct Suite {
+  int version;
+  const char* name;
+};
+std::ostream& operator<<(std::ostream& out, const Suite& suite);
+inline constexpr Suite kSuites[] = {
+    {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256"},
+    {TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384"},
+    {TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256"},
+    {TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256"},
+    {TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384"},
+    {TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305"},
+};
+TestClient::Configure OnlySuite(const Suite& suite);
 
 // SealText seals within a slot as the session does. OpenAll opens every record of `wire` and gives
 // the plaintext; `last` is the last result.
