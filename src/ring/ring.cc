@@ -170,9 +170,6 @@ void Ring::Connect(Operation& operation, DirectFd fd, const sockaddr* address, s
   ::io_uring_prep_connect(sqe, static_cast<int>(Number(fd)), address, size);
   sqe->flags |= IOSQE_FIXED_FILE;
   ::io_uring_sqe_set_data(sqe, &operation);
-  // The kernel copies the address when it takes the request up, which must be while it is still
-  // there.
-  Submit();
 }
 
 void Ring::Abort(Operation& operation, DirectFd fd) {

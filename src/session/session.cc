@@ -163,6 +163,7 @@ void Session::DecideConnecting() {
     return;
   }
   SetBackPressure();
+  backend_.Pump();  // a server that failed is gone once its socket is closed
   if (backend_.closed()) TryNextServer();
 }
 

@@ -13,6 +13,7 @@ void Session::Log() const {
   line.Field("sni", facts_.sni);
   line.Field("tls_version", facts_.version);
   line.Field("cipher", facts_.cipher);
+  line.Field("group", facts_.group);
   if (record_ != nullptr) line.Field("resumed", facts_.resumed);
   line.Field("certificate", facts_.certificate);
   line.Field("backend", settings_->backends()[listener().backend].name);

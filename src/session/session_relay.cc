@@ -24,8 +24,11 @@ void Session::FeedRecords(const ring::Slot& slot, MutableBytes bytes) {
       continue;
     }
     if (length.kind == tls::RecordLength::Kind::kIllegal) {
-      // The record layer finds the words and the alert.
-      OpenRecord(slot, bytes.first(std::min(bytes.size(), limits::kRecordHeader)));
+      // The record layer has the words and the alert for it.
+      if (OpenRecord(slot, bytes.first(std::min(bytes.size(), limits::kRecordHeader)))) {
+        reason_ = "the client sent an illegal record";
+        Finish(How::kError, true);
+      }
       return;
     }
     input_.reserve(std::max(length.total, limits::kRecordHeader));
@@ -62,7 +65,7 @@ bool Session::OpenRecord(const ring::Slot& slot, MutableBytes record) {
       bytes_in_ += opened.plain.size();
       io_.counters.bytes_from_clients.Add(opened.plain.size());
       if (slot.held()) {
-        backend_.out().AppendSlot(slot, opened.plain);
+        backend_.Queue(slot, opened.plain);
       } else {
         backend_.out().AppendCopy(opened.plain);
       }
@@ -91,7 +94,7 @@ void Session::SealToClient(const ring::Slot& slot, MutableBytes bytes) {
     Finish(How::kError, true);
     return;
   }
-  client_.out().AppendSlot(slot, sealed);
+  client_.Queue(slot, sealed);
 }
 
 bool Session::SayToClient(std::string_view text) {

@@ -4,9 +4,12 @@
 #include "log_sink.h"
 
 #include <fmt/format.h>
+#include <limits.h>
+#include <poll.h>
 #include <syslog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "postern/base/limits.h"
@@ -31,6 +34,19 @@ int SyslogPriority(LogLevel level) {
       return LOG_ERR;
   }
   return LOG_INFO;
+}
+
+// Writes while the destination takes it. A pipe that polls writable has room for PIPE_BUF octets,
+// so pieces of that size never block.
+bool WriteWithoutWaiting(int fd, std::string_view text) {
+  while (!text.empty()) {
+    pollfd ready{fd, POLLOUT, 0};
+    if (::poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return false;
+    const ssize_t written = ::write(fd, text.data(), std::min<size_t>(text.size(), PIPE_BUF));
+    if (written <= 0) return false;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
 }
 
 }  // namespace
@@ -116,14 +132,10 @@ void RingLogSink::OnWritten(ring::Completion completion) {
   }
 }
 
-void RingLogSink::FlushBlocking() {
+void RingLogSink::FlushNow() {
   if (!fd_.valid() || write_.in_flight()) return;
-  std::string text = writing_.substr(written_);
-  if (!text.empty()) [[maybe_unused]]
-    const ssize_t n = ::write(fd_.get(), text.data(), text.size());
-  for (const std::string& line : queue_) {
-    if (::write(fd_.get(), line.data(), line.size()) < 0) break;
-  }
+  bool open = WriteWithoutWaiting(fd_.get(), std::string_view(writing_).substr(written_));
+  for (const std::string& line : queue_) open = open && WriteWithoutWaiting(fd_.get(), line);
   queue_.clear();
   writing_.clear();
   queued_ = 0;

@@ -29,8 +29,8 @@ class RingLogSink final : public LogSink {
   // Flush starts writing what waits; call it once per turn of the loop.
   void Flush();
   bool writing() const { return write_.in_flight(); }
-  // FlushBlocking writes what it can, for the last moment of the process.
-  void FlushBlocking();
+  // FlushNow writes what the destination takes without waiting, for the last moment of the process.
+  void FlushNow();
   // Stop cancels what is in flight; the sink may be destroyed once it is no longer writing().
   void Stop();
 

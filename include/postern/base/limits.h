@@ -17,11 +17,12 @@ inline constexpr size_t kFullRecord = kRecordHeader + kMaxPlaintext + 1 + 16;
 
 // --- Buffer slots (ring/buffer_pool) ---
 // Room before and behind the plaintext so that a record can be sealed where it lies. Header and
-// explicit nonce need 13 octets in front. The tail covers type octet and tag, and for TLS 1.0
-// CBC a second, empty record, MAC and padding.
+// explicit nonce need 13 octets in front, a KeyUpdate 27 more. The tail covers type octet and tag,
+// for TLS 1.0 CBC a second, empty record, MAC and padding, and for clients that ask for records of
+// 512 octets (RFC 6066 section 4) the 29 octets that each of 32 records adds.
 inline constexpr size_t kSlotHeadroom = 64;
-inline constexpr size_t kSlotTailroom = 448;
-inline constexpr size_t kSlotSize = kSlotHeadroom + kMaxPlaintext + kSlotTailroom;  // 16,896
+inline constexpr size_t kSlotTailroom = 960;
+inline constexpr size_t kSlotSize = kSlotHeadroom + kMaxPlaintext + kSlotTailroom;  // 17,408
 static_assert(kSlotSize >= kFullRecord);
 
 // --- One connection ---

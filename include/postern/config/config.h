@@ -117,6 +117,7 @@ struct Tickets {
   bool enabled = true;
   uint64_t lifetime_s = 86'400;  // RFC 8446 section 4.6.1: at most 604,800
   uint64_t rotate_s = 28'800;
+  Where where;
 };
 
 struct Config {
@@ -145,5 +146,15 @@ struct Loaded {
 std::expected<Loaded, std::vector<Error>> Parse(std::string_view text, const std::string& path);
 // Load is Parse on a file's content.
 std::expected<Loaded, std::vector<Error>> Load(const std::string& path);
+
+// Control is how to reach the Postern that runs with a configuration.
+struct Control {
+  std::string socket;  // [process] control_socket; empty: none
+  uint64_t prepare_timeout_ms = 10'000;
+};
+// LoadControl reads these keys alone: what is wrong elsewhere must not keep an administrator from
+// stopping what runs. Faults: no such file, a syntax error (the keys may be hidden by it), faults
+// of [process] and [timeouts].
+std::expected<Control, std::vector<Error>> LoadControl(const std::string& path);
 
 }  // namespace postern::config

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -14,9 +15,15 @@
 
 namespace postern::generation {
 
+// Entries of the index part; their layout is private to the module.
+struct CertificateEntry;
+struct NameSlot;
+
 // Segment is a mapped kCertificates or kKeys part. Key segments are locked and kept out of dumps.
 class Segment {
  public:
+  // Refuses what is unsealed, of another kind, version or id, or has a wrong size. Keys that cannot
+  // be locked in memory are used all the same; a warning in the log says so once.
   static Result<std::shared_ptr<const Segment>> Map(PartId id, PartKind kind, int fd);
   PartId id() const { return id_; }
   PartKind kind() const { return kind_; }
@@ -50,7 +57,7 @@ class CertificateIndex {
   uint32_t size() const;
   // Find looks `host` up as RFC 6066 section 3 and RFC 6125 section 6.4.3 want it: without regard
   // to case or a trailing dot, the exact name first, then a wildcard for its first label. kNone
-  // when there is none. Cost: two hash look-ups.
+  // when there is none. `host` may hold any octets. Cost: two hash look-ups.
   uint32_t Find(std::string_view host) const;
   // The certificate for clients without SNI or with an unknown name.
   uint32_t default_certificate() const;
@@ -58,8 +65,18 @@ class CertificateIndex {
   CertificateView Get(uint32_t certificate) const;
 
  private:
+  friend class IndexReader;
+  // The number of the certificate that has exactly this name (lower case), or kNone.
+  uint32_t Lookup(std::string_view name) const;
+
   os::Mapping mapping_;
   std::vector<SegmentPtr> segments_;  // as numbered in the index
+  // Tables in the mapping, checked by Map.
+  std::span<const CertificateEntry> certificates_;
+  std::span<const uint32_t> lengths_;
+  std::span<const NameSlot> slots_;
+  std::span<const char> texts_;
+  uint32_t default_certificate_ = 0;
 };
 using CertificateIndexPtr = std::shared_ptr<const CertificateIndex>;
 

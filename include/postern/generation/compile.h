@@ -23,14 +23,27 @@ struct ListenSocket {
   Where where;
 };
 
+// CertificateSummary is what `postern check` and `postern status` show of a certificate.
+struct CertificateSummary {
+  std::string name;                // the administrator's
+  std::vector<std::string> names;  // host names it serves for; may be empty
+  std::string key_type;            // "EC P-256"
+  int64_t not_before = 0;          // seconds since 1970
+  int64_t not_after = 0;
+  std::string certificate_path;
+  std::string key_path;
+  bool is_default = false;
+};
+
 struct Sources;  // what was read from which file, to read only changed files next time (private)
 
 struct Generation {
   uint64_t number = 0;
   std::vector<PartPtr> parts;  // exactly one kSettings, one kIndex, then the segments
   std::vector<ListenSocket> sockets;
-  std::vector<Error> warnings;     // expired certificates, back ends that do not resolve
-  uint32_t certificates = 0;       // how many it holds
+  std::vector<Error> warnings;                // expired certificates, back ends that do not resolve
+  std::vector<CertificateSummary> summaries;  // pairs as configured, then the directory by name
+  uint32_t certificates = 0;                  // how many it holds
   uint32_t certificates_read = 0;  // of these, how many were read from files for this generation
   std::shared_ptr<const Sources> sources;
 };
@@ -38,11 +51,18 @@ using GenerationPtr = std::shared_ptr<const Generation>;
 
 // Compile reads certificates, resolves the back ends' names and builds the parts. Certificates
 // whose files are unchanged since `previous` (may be null) are taken from its segments; segments
-// are compacted when less than half of what they hold is still named. It blocks on files and the
-// resolver and touches no global state: the master runs it on its loader thread. Every fault is
-// reported at once.
+// are compacted when less than half of what they hold is still named. An index that would be the
+// same is the previous one; settings are always new, since they carry the generation's number. A
+// back end's name that resolved for `previous` and does not now keeps its addresses, with a
+// warning. It blocks on files and the resolver and touches no global state but the counters of ids:
+// the master runs it on its loader thread. Every fault is reported at once.
 std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& loaded,
                                                          const GenerationPtr& previous,
                                                          uint64_t number);
+
+// NeedsSelfSigned says whether a fresh install must first make the pair that it serves on
+// (pki::InstallSelfSigned in certificates.directory): no pair is configured, no other default is
+// asked for, and the directory is not there or holds neither default.crt nor default.key.
+bool NeedsSelfSigned(const config::Certificates& certificates);
 
 }  // namespace postern::generation

@@ -8,11 +8,17 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "postern/base/result.h"
+#include "postern/pki/file_stamp.h"
 
 namespace postern::pki {
+
+// Bounds on what is read: a chain of 32 certificates with RSA 4096 keys needs some 100 KB of PEM.
+inline constexpr size_t kMaxPemFile = 1024 * 1024;
+inline constexpr size_t kMaxChain = 32;
 
 struct OpenSslDelete {
   void operator()(X509* p) const { X509_free(p); }
@@ -41,27 +47,50 @@ class SecretBytes {
   std::vector<unsigned char> bytes_;
 };
 
+// Period is the validity of one certificate, in seconds since 1970.
+struct Period {
+  int64_t not_before = 0;
+  int64_t not_after = 0;
+};
+
 // Pair is a certificate chain with the private key of its leaf, matched and usable.
 struct Pair {
   std::vector<std::vector<unsigned char>> chain_der;  // leaf first
   SecretBytes key_der;                                // PKCS#8
-  std::vector<std::string> names;  // dNSNames, lower case, else the subject's CN; may be empty
-  int64_t not_before = 0;          // seconds since 1970
+  // dNSNames, lower case, else the subject's CN when it reads as a host name; may be empty.
+  std::vector<std::string> names;
+  int64_t not_before = 0;  // the leaf's, seconds since 1970
   int64_t not_after = 0;
-  std::string key_type;         // "RSA 2048", "EC P-256", "ED25519"
-  std::vector<Error> warnings;  // expired, not yet valid, weak: served all the same
+  std::vector<Period> periods;    // of each certificate in the chain
+  std::string key_type;           // "RSA 2048", "EC P-256", "ED25519"
+  std::vector<Error> weaknesses;  // short key, SHA-1, key file open to others: served all the same
+  // All of `weaknesses`, and what PeriodWarnings says at the moment of loading.
+  std::vector<Error> warnings;
+  FileStamp certificate_stamp;
+  FileStamp key_stamp;
 };
+
+// PeriodWarnings says which certificates of a chain have expired or are not yet valid at `now`.
+// Apart from LoadPair because a pair that is kept over many reloads expires meanwhile.
+std::vector<Error> PeriodWarnings(const std::string& certificate_path,
+                                  const std::vector<Period>& periods, int64_t now);
 
 // LoadPair reads a PEM chain (leaf first, the rest in any order is kept as it stands) and a PEM
 // key. Each failure names the file, what is wrong and the remedy: missing, unreadable, not PEM, a
 // key where a certificate belongs (and the reverse), an encrypted key, a key that does not belong
-// to the leaf, an empty file.
+// to the leaf, an empty file, DER. What else stands in the files (a key beside the chain, a chain
+// beside the key, parameters) is passed over. Nothing secret is left in freed memory.
 Result<Pair> LoadPair(const std::string& certificate_path, const std::string& key_path);
 
 // PEM texts of a fresh self-signed pair.
 struct SelfSigned {
+  SelfSigned() = default;
+  SelfSigned(SelfSigned&&) noexcept = default;
+  SelfSigned& operator=(SelfSigned&&) = delete;
+  ~SelfSigned();
+
   std::string certificate_pem;
-  std::string key_pem;
+  std::string key_pem;  // wiped when destroyed
 };
 // MakeSelfSigned makes an ECDSA P-256 certificate for `names` (DNS names or IP addresses; the first
 // is the CN), valid from an hour ago for `days`.

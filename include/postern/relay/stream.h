@@ -61,6 +61,15 @@ class Stream {
   void WantReceive(bool want) { want_receive_ = want; }
   // After what is queued, end our direction (FIN).
   void WantFinish() { want_finish_ = true; }
+  // Queue takes octets that lie in `slot`: as they are, or, while the peer does not read, as a copy, so
+  // that slow readers pin no slots.
+  void Queue(const ring::Slot& slot, MutableBytes part) {
+    if (stalled_) {
+      out_.AppendCopy(part);
+    } else {
+      out_.AppendSlot(slot, part);
+    }
+  }
   SendQueue& out() { return out_; }
   const SendQueue& out() const { return out_; }
 

@@ -37,6 +37,7 @@ std::string_view ToString(HandshakeFailure failure);  // "plain-http": for logs 
 struct HandshakeFacts {
   std::string_view version;  // "TLSv1.3"; static storage
   std::string_view cipher;   // "TLS_AES_128_GCM_SHA256"; static storage
+  std::string_view group;    // "X25519"; static storage, empty when there was no key exchange
   std::string sni;           // lower case; empty when the client sent none
   std::string certificate;   // name of the pair that was served
   bool resumed = false;

@@ -1,0 +1,32 @@
+// What the configuration knows of each service: names, defaults, what its RFC asks for.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "postern/config/config.h"
+
+namespace postern::config {
+
+struct ServiceFacts {
+  Service service;
+  std::string_view name;
+  uint64_t idle_ms;        // the default
+  uint64_t least_idle_ms;  // below it clients lose connections they may count on; 0: no rule
+  std::string_view rule;   // where that stands
+};
+
+std::span<const ServiceFacts> AllServices();
+const ServiceFacts& FactsOf(Service service);
+
+// PlainPort is what `port` is when clients begin without TLS there, with the port that they expect
+// implicit TLS on; null when there is nothing to say.
+struct PlainPort {
+  uint16_t port;
+  std::string_view what;
+  std::string_view instead;
+};
+const PlainPort* FindPlainPort(uint16_t port);
+
+}  // namespace postern::config

@@ -1,0 +1,96 @@
+// The certificate directory. Its listing is sorted, so that the winner of a name that two
+// certificates have does not depend on the file system.
+#include "generation/certificate_files.h"
+
+#include <dirent.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+
+#include "postern/generation/compile.h"
+
+namespace postern::generation {
+namespace {
+
+constexpr std::string_view kCertificateSuffix = ".crt";
+
+bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
+// Names of the entries NAME.crt, without the suffix; an errno value when the directory cannot be
+// read.
+std::expected<std::vector<std::string>, int> CertificateNames(const std::string& path) {
+  const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path.c_str()));
+  if (directory == nullptr) return std::unexpected(errno);
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const std::string_view name = entry->d_name;
+    if (name.starts_with('.') || !name.ends_with(kCertificateSuffix)) continue;
+    names.emplace_back(name.substr(0, name.size() - kCertificateSuffix.size()));
+  }
+  if (errno != 0) return std::unexpected(errno);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void ListDirectory(const config::Certificates& certificates, std::vector<CertificateFiles>& files,
+                   std::vector<Error>& faults) {
+  const std::string& path = certificates.directory;
+  if (path.empty()) return;
+  const auto names = CertificateNames(path);
+  if (!names) {
+    // The built-in directory may be missing when pairs are configured.
+    if (names.error() == ENOENT && !certificates.directory_set) return;
+    Error fault =
+        FailErrno(fmt::format("cannot read the certificate directory {}", path), names.error(),
+                  names.error() == ENOENT
+                      ? "make it, or correct the path"
+                      : "let the user that starts postern read it, or correct the path")
+            .error();
+    fault.where = certificates.where;
+    faults.push_back(std::move(fault));
+    return;
+  }
+  for (const std::string& name : *names) {
+    const std::string stem = path + "/" + name;
+    CertificateFiles entry{name, stem + ".crt", stem + ".key", certificates.where, true};
+    if (!Exists(entry.key_path)) {
+      faults.push_back(
+          {fmt::format("{} has no key: {} does not exist", entry.certificate_path, entry.key_path),
+           fmt::format("put the private key there, or move {}.crt away", name), entry.where});
+      continue;
+    }
+    files.push_back(std::move(entry));
+  }
+}
+
+}  // namespace
+
+std::vector<CertificateFiles> ListCertificates(const config::Certificates& certificates,
+                                               std::vector<Error>& faults) {
+  std::vector<CertificateFiles> files;
+  for (const config::CertificatePair& pair : certificates.pairs) {
+    files.push_back({pair.name, pair.certificate, pair.key, pair.where, false});
+  }
+  ListDirectory(certificates, files, faults);
+  return files;
+}
+
+bool NeedsSelfSigned(const config::Certificates& certificates) {
+  if (!certificates.pairs.empty() || certificates.directory.empty()) return false;
+  if (!certificates.default_name.empty() && certificates.default_name != "default") return false;
+  // A directory that cannot be read is Compile's to report.
+  if (!Exists(certificates.directory)) return errno == ENOENT;
+  // A key alone may wait for the certificate that was asked for with it.
+  return !Exists(certificates.directory + "/default.crt") &&
+         !Exists(certificates.directory + "/default.key");
+}
+
+}  // namespace postern::generation

@@ -1,0 +1,239 @@
+// Collecting certificates. A file is taken for unchanged by its stamp; one that was touched but
+// says the same (certbot and configuration management do that) is read, found equal to what is
+// stored, and stored no second time.
+#include "generation/certificates.h"
+
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "generation/certificate_files.h"
+#include "generation/nearest.h"
+
+namespace postern::generation {
+namespace {
+
+using Key = std::tuple<std::string, std::string, std::string>;
+
+std::string FileStem(const std::string& path) {
+  std::string name = path.substr(path.find_last_of('/') + 1);
+  if (const size_t dot = name.rfind('.'); dot != std::string::npos && dot != 0) name.resize(dot);
+  return name;
+}
+
+class Collector {
+ public:
+  Collector(const config::Certificates& certificates, const Sources* previous, SegmentCache& cache,
+            std::vector<Error>& faults, std::vector<Error>& warnings)
+      : certificates_(certificates), cache_(cache), faults_(faults), warnings_(warnings) {
+    if (previous == nullptr) return;
+    for (const StoredPtr& stored : previous->certificates) {
+      known_.emplace(Key(stored->certificate_path, stored->key_path, stored->given_name), stored);
+    }
+  }
+
+  Collected Run() {
+    const size_t faults_before = faults_.size();
+    const std::vector<CertificateFiles> all = ListCertificates(certificates_, faults_);
+    listing_failed_ = faults_.size() > faults_before;
+    for (const CertificateFiles& files : all) Take(files);
+    ChooseDefault();
+    WarnOfNameless();
+    return std::move(collected_);
+  }
+
+ private:
+  void Take(const CertificateFiles& files) {
+    if (files.from_directory && names_.contains(files.given_name)) {
+      warnings_.push_back(
+          {fmt::format("{} is not used: a [[certificates.pair]] has the name \"{}\"",
+                       files.certificate_path, files.given_name),
+           "rename the file, or give the pair another name", files.where});
+      return;
+    }
+    StoredPtr known;
+    if (const auto found =
+            known_.find(Key(files.certificate_path, files.key_path, files.given_name));
+        found != known_.end()) {
+      known = found->second;
+    }
+    Candidate candidate;
+    if (known != nullptr && Unchanged(*known)) {
+      candidate.kept = known;
+    } else if (!Read(files, known, candidate)) {
+      if (files.given_name.empty()) {
+        a_name_is_unknown_ = true;
+      } else {
+        names_.insert(files.given_name);
+      }
+      return;
+    }
+    const StoredCertificate& stored = candidate.get();
+    if (!names_.insert(stored.name).second) {
+      faults_.push_back({fmt::format("two certificates have the name \"{}\"; the second is {}",
+                                     stored.name, stored.certificate_path),
+                         "give this pair a name of its own: name = \"...\"", files.where});
+      return;
+    }
+    Warn(stored, files.where);
+    collected_.certificates.push_back(std::move(candidate));
+  }
+
+  static bool Unchanged(const StoredCertificate& known) {
+    const Result<pki::FileStamp> certificate = pki::StampOf(known.certificate_path);
+    const Result<pki::FileStamp> key = pki::StampOf(known.key_path);
+    return certificate && key && known.certificate_stamp.SameFile(*certificate) &&
+           known.key_stamp.SameFile(*key);
+  }
+
+  // Read fills `candidate` from the files; false after a fault.
+  bool Read(const CertificateFiles& files, const StoredPtr& known, Candidate& candidate) {
+    Result<pki::Pair> pair = pki::LoadPair(files.certificate_path, files.key_path);
+    if (!pair) {
+      Error fault = std::move(pair.error());
+      fault.where = files.where;
+      faults_.push_back(std::move(fault));
+      return false;
+    }
+    ++collected_.read;
+    auto stored = std::make_shared<StoredCertificate>();
+    stored->certificate_path = files.certificate_path;
+    stored->key_path = files.key_path;
+    stored->given_name = files.given_name;
+    stored->certificate_stamp = pair->certificate_stamp;
+    stored->key_stamp = pair->key_stamp;
+    stored->name = files.given_name;
+    if (stored->name.empty()) {
+      stored->name = pair->names.empty() ? FileStem(files.certificate_path) : pair->names.front();
+    }
+    stored->names = pair->names;
+    stored->periods = pair->periods;
+    stored->key_type = pair->key_type;
+    stored->weaknesses = pair->weaknesses;
+    if (known != nullptr && SameContent(*known, *pair)) {
+      stored->identity = known->identity;
+      stored->location = known->location;
+    } else {
+      stored->identity = NextIdentity();
+      candidate.fresh = std::move(*pair);
+    }
+    candidate.changed = std::move(stored);
+    return true;
+  }
+
+  bool SameContent(const StoredCertificate& known, const pki::Pair& pair) {
+    const std::vector<uint32_t>& lengths = known.location.chain_lengths;
+    const std::vector<unsigned char>& key = pair.key_der.get();
+    const Result<Content> content = cache_.Read(known.location);
+    if (!content || lengths.size() != pair.chain_der.size() || content->key.size() != key.size() ||
+        CRYPTO_memcmp(content->key.data(), key.data(), key.size()) != 0) {
+      return false;
+    }
+    Bytes chain = content->chain;
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      const std::vector<unsigned char>& der = pair.chain_der[i];
+      if (der.size() != lengths[i] || std::memcmp(der.data(), chain.data(), der.size()) != 0) {
+        return false;
+      }
+      chain = chain.subspan(lengths[i]);
+    }
+    return true;
+  }
+
+  void Warn(const StoredCertificate& stored, const Where& where) {
+    const auto add = [&](Error warning) {
+      warning.where = where;
+      warnings_.push_back(std::move(warning));
+    };
+    for (const Error& weakness : stored.weaknesses) add(weakness);
+    for (Error& warning :
+         pki::PeriodWarnings(stored.certificate_path, stored.periods, std::time(nullptr))) {
+      add(std::move(warning));
+    }
+  }
+
+  std::optional<uint32_t> Number(const std::string& name) const {
+    const auto& all = collected_.certificates;
+    const auto found = std::find_if(all.begin(), all.end(), [&](const Candidate& candidate) {
+      return candidate.get().name == name;
+    });
+    if (found == all.end()) return std::nullopt;
+    return static_cast<uint32_t>(found - all.begin());
+  }
+
+  void ChooseDefault() {
+    const bool asked_for = !certificates_.default_name.empty();
+    const std::string name = asked_for ? certificates_.default_name : "default";
+    if (const auto number = Number(name)) {
+      collected_.default_certificate = *number;
+      return;
+    }
+    // What is there but cannot be used has been reported.
+    if (names_.contains(name) || a_name_is_unknown_) return;
+    if (asked_for) {
+      const std::string nearest = Nearest(name, names_);
+      faults_.push_back(
+          {fmt::format("no certificate has the name \"{}\", which default asks for", name),
+           nearest.empty() ? "name one of the pairs, or a NAME.crt in the directory"
+                           : fmt::format("did you mean \"{}\"?", nearest),
+           certificates_.where});
+    } else if (certificates_.pairs.empty()) {
+      NoDefault();
+    }
+    // Else the first pair is the default, and it is the first of all.
+  }
+
+  void NoDefault() {
+    if (listing_failed_) return;  // what could be the default is not known
+    if (names_.empty()) {
+      faults_.push_back({fmt::format("there is no certificate: {} holds no default.crt with its "
+                                     "default.key, and no [[certificates.pair]] is configured",
+                                     certificates_.directory),
+                         "put a pair there, or make one: postern cert self-signed",
+                         certificates_.where});
+      return;
+    }
+    faults_.push_back({"no certificate is the default, for clients that name no host",
+                       fmt::format("say which one it is, like default = \"{}\", or make one: "
+                                   "postern cert self-signed",
+                                   *names_.begin()),
+                       certificates_.where});
+  }
+
+  void WarnOfNameless() {
+    for (size_t i = 0; i < collected_.certificates.size(); ++i) {
+      const StoredCertificate& stored = collected_.certificates[i].get();
+      if (!stored.names.empty() || i == collected_.default_certificate) continue;
+      warnings_.push_back(
+          {fmt::format("the certificate in {} names no host and is not the default: "
+                       "no client will see it",
+                       stored.certificate_path),
+           "have it issued with the host's name as subjectAltName", certificates_.where});
+    }
+  }
+
+  const config::Certificates& certificates_;
+  SegmentCache& cache_;
+  std::vector<Error>& faults_;
+  std::vector<Error>& warnings_;
+  std::map<Key, StoredPtr> known_;
+  std::set<std::string> names_;
+  bool a_name_is_unknown_ = false;  // of a pair that could not be read
+  bool listing_failed_ = false;
+  Collected collected_;
+};
+
+}  // namespace
+
+Collected Collect(const config::Certificates& certificates, const Sources* previous,
+                  SegmentCache& cache, std::vector<Error>& faults, std::vector<Error>& warnings) {
+  return Collector(certificates, previous, cache, faults, warnings).Run();
+}
+
+}  // namespace postern::generation

@@ -1,0 +1,24 @@
+// Collecting the certificates of a generation: which there are, what they are called, which one is
+// the default; read from files or taken over from the generation before.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "generation/segments.h"
+#include "generation/sources.h"
+#include "postern/config/config.h"
+
+namespace postern::generation {
+
+struct Collected {
+  std::vector<Candidate> certificates;  // the first that has a name serves it
+  uint32_t default_certificate = 0;
+  uint32_t read = 0;  // how many were read from files
+};
+
+// `previous` may be null. What comes back is usable when `faults` got nothing.
+Collected Collect(const config::Certificates& certificates, const Sources* previous,
+                  SegmentCache& cache, std::vector<Error>& faults, std::vector<Error>& warnings);
+
+}  // namespace postern::generation

@@ -1,0 +1,99 @@
+// The layout of the name index and of segments, for their builders and readers. Version 1,
+// 2026-11-22.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "generation/image.h"
+#include "postern/base/hash.h"
+
+namespace postern::generation {
+
+struct IndexHeader {
+  PartHeader part;
+  TableRef segments;      // SegmentEntry
+  TableRef certificates;  // CertificateEntry
+  TableRef lengths;       // uint32_t: octets of each certificate of each chain
+  TableRef slots;         // NameSlot: the hash table
+  TableRef texts;         // octets
+  uint32_t default_certificate = 0;
+  uint32_t reserved = 0;
+};
+
+struct SegmentEntry {
+  uint64_t id = 0;
+  uint32_t kind = 0;  // PartKind: kCertificates or kKeys
+  uint32_t reserved = 0;
+};
+
+// Offsets are from the beginning of the segment. The certificates of a chain stand one after
+// another without gaps.
+struct CertificateEntry {
+  uint64_t identity = 0;
+  uint64_t chain_offset = 0;
+  uint64_t key_offset = 0;
+  uint32_t chain_segment = 0;  // index into segments
+  uint32_t key_segment = 0;    // index into segments
+  uint32_t first_length = 0;   // index into lengths
+  uint32_t chain_count = 0;    // certificates in the chain, at least 1
+  uint32_t key_length = 0;
+  uint32_t reserved = 0;
+  TextRef name;
+};
+
+// A slot of an open-addressing table with linear probing. Slots are taken from Slot(hash) on, up to
+// a free one; at least one slot in three is free.
+struct NameSlot {
+  uint32_t tag = 0;  // Tag(hash): spares most comparisons
+  uint32_t certificate = 0;
+  TextRef name;  // length 0: the slot is free
+};
+
+static_assert(Plain<IndexHeader> && Plain<SegmentEntry> && Plain<CertificateEntry> &&
+              Plain<NameSlot>);
+static_assert(sizeof(IndexHeader) == 128 && sizeof(SegmentEntry) == 16 &&
+              sizeof(CertificateEntry) == 56 && sizeof(NameSlot) == 16);
+
+// The place comes from the upper half of the hash, the tag from the lower. Multiplying instead of
+// masking lets the table have any size, where a power of two would waste up to half of it.
+inline uint64_t SlotOf(uint64_t hash, uint64_t slots) { return (hash >> 32) * slots >> 32; }
+inline uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash); }
+
+// One certificate as the builder wants it.
+struct IndexedCertificate {
+  uint64_t identity = 0;
+  std::string name;
+  uint32_t chain_segment = 0;
+  uint64_t chain_offset = 0;
+  std::vector<uint32_t> chain_lengths;
+  uint32_t key_segment = 0;
+  uint64_t key_offset = 0;
+  uint32_t key_length = 0;
+  std::vector<std::string> names;  // lower case; "*.example.com" for a wildcard
+};
+
+struct IndexInput {
+  std::vector<SegmentEntry> segments;
+  std::vector<IndexedCertificate> certificates;  // the first one that has a name serves it
+  uint32_t default_certificate = 0;
+};
+
+// A name that two certificates have: who serves it, and who does not.
+struct LostName {
+  std::string name;
+  uint32_t winner = 0;
+  uint32_t loser = 0;
+};
+
+struct IndexImage {
+  std::vector<std::byte> bytes;
+  std::vector<LostName> lost;
+};
+
+// BuildIndex gives the same octets for the same input.
+IndexImage BuildIndex(const IndexInput& input);
+
+}  // namespace postern::generation

@@ -1,0 +1,159 @@
+// The reader of the settings part. It is small, so it is taken apart once, when it is mapped, and
+// every reference is checked on the way; what connections look at later are plain vectors whose
+// texts lie in the mapping.
+#include "postern/generation/settings.h"
+
+#include <span>
+
+#include "generation/settings_image.h"
+
+namespace postern::generation {
+namespace {
+
+std::unexpected<Error> Damaged(std::string_view what) {
+  return Fail("the settings part of the generation is refused: " + std::string(what));
+}
+
+// Ten years: keeps sums and products of timeouts far from the end of 64 bits.
+constexpr uint64_t kMaxTimeoutMs = 10ULL * 366 * 86'400 * 1000;
+
+// Whether entries first .. first + count - 1 are there.
+bool Inside(uint32_t first, uint32_t count, size_t size) {
+  return first <= size && count <= size - first;
+}
+
+}  // namespace
+
+class SettingsReader {
+ public:
+  explicit SettingsReader(Settings& settings)
+      : settings_(settings), part_(settings.mapping_.bytes()) {}
+
+  Status Read() {
+    if (Status header = CheckHeader(part_, PartKind::kSettings, true); !header) return header;
+    if (part_.size() < sizeof header_) return Damaged("it is too short");
+    std::memcpy(&header_, part_.data(), sizeof header_);
+    const auto texts = TableOf<char>(part_, header_.texts);
+    const auto addresses = TableOf<AddressEntry>(part_, header_.addresses);
+    if (!texts || !addresses) return Damaged("a table lies outside");
+    texts_ = *texts;
+    addresses_ = *addresses;
+    if (header_.tickets_enabled > 1) return Damaged("a switch is neither on nor off");
+    settings_.number_ = header_.number;
+    settings_.max_connections_ = header_.max_connections;
+    settings_.tickets_enabled_ = header_.tickets_enabled == 1;
+    settings_.ticket_lifetime_s_ = header_.ticket_lifetime_s;
+    if (Status backends = ReadBackends(); !backends) return backends;
+    if (Status listeners = ReadListeners(); !listeners) return listeners;
+    return ReadSockets();
+  }
+
+ private:
+  Status ReadBackends() {
+    const auto backends = TableOf<BackendEntry>(part_, header_.backends);
+    const auto servers = TableOf<ServerEntry>(part_, header_.servers);
+    if (!backends || !servers) return Damaged("a table lies outside");
+    // Every server and address belongs to one place, so that a few octets cannot unfold to many.
+    size_t servers_taken = 0;
+    size_t addresses_taken = 0;
+    for (const BackendEntry& entry : *backends) {
+      const auto name = TextOf(texts_, entry.name);
+      if (!name) return Damaged("a text lies outside");
+      if (entry.connect_timeout_ms > kMaxTimeoutMs) return Damaged("a timeout is too long");
+      if (!Inside(entry.first_server, entry.server_count, servers->size()) ||
+          (servers_taken += entry.server_count) > servers->size()) {
+        return Damaged("a back end has a server that is not there");
+      }
+      BackendSettings backend{*name, entry.connect_timeout_ms, {}};
+      for (const ServerEntry& server : servers->subspan(entry.first_server, entry.server_count)) {
+        if ((addresses_taken += server.address_count) > addresses_.size()) {
+          return Damaged("a server has an address that is not there");
+        }
+        Result<ServerSettings> read = ReadServer(server);
+        if (!read) return std::unexpected(read.error());
+        backend.servers.push_back(std::move(*read));
+      }
+      settings_.backends_.push_back(std::move(backend));
+    }
+    return {};
+  }
+
+  Result<ServerSettings> ReadServer(const ServerEntry& entry) {
+    const auto text = TextOf(texts_, entry.text);
+    const auto reason = TextOf(texts_, entry.unresolved_reason);
+    if (!text || !reason) return Damaged("a text lies outside");
+    if (!Inside(entry.first_address, entry.address_count, addresses_.size())) {
+      return Damaged("a server has an address that is not there");
+    }
+    ServerSettings server{*text, {}, *reason};
+    for (uint32_t i = 0; i < entry.address_count; ++i) {
+      const os::SocketAddress address = ReadAddress(entry.first_address + i);
+      if (address.family() == AF_UNSPEC) return Damaged("an address is damaged");
+      server.addresses.push_back(address);
+    }
+    return server;
+  }
+
+  os::SocketAddress ReadAddress(uint32_t number) const {
+    const AddressEntry& entry = addresses_[number];
+    if (entry.size > sizeof entry.octets || entry.size < sizeof(sa_family_t)) return {};
+    return {reinterpret_cast<const sockaddr*>(entry.octets), entry.size};
+  }
+
+  Status ReadListeners() {
+    const auto listeners = TableOf<ListenerEntry>(part_, header_.listeners);
+    if (!listeners) return Damaged("a table lies outside");
+    for (const ListenerEntry& entry : *listeners) {
+      const auto name = TextOf(texts_, entry.name);
+      if (!name) return Damaged("a text lies outside");
+      if (entry.service > static_cast<uint32_t>(config::Service::kRaw) ||
+          entry.tls > static_cast<uint32_t>(config::TlsMode::kImplicit)) {
+        return Damaged("a listener has a service or TLS mode that is not known");
+      }
+      if (entry.backend >= settings_.backends_.size()) {
+        return Damaged("a listener has a back end that is not there");
+      }
+      if (entry.handshake_timeout_ms > kMaxTimeoutMs || entry.idle_timeout_ms > kMaxTimeoutMs) {
+        return Damaged("a timeout is too long");
+      }
+      settings_.listeners_.push_back({*name, static_cast<config::Service>(entry.service),
+                                      static_cast<config::TlsMode>(entry.tls), entry.backend,
+                                      entry.handshake_timeout_ms, entry.idle_timeout_ms});
+    }
+    return {};
+  }
+
+  Status ReadSockets() {
+    const auto sockets = TableOf<SocketEntry>(part_, header_.sockets);
+    if (!sockets) return Damaged("a table lies outside");
+    for (const SocketEntry& entry : *sockets) {
+      if (entry.listener >= settings_.listeners_.size() || entry.address >= addresses_.size()) {
+        return Damaged("a socket has a listener or address that is not there");
+      }
+      const os::SocketAddress address = ReadAddress(entry.address);
+      if (!address.is_ip()) return Damaged("an address is damaged");
+      settings_.sockets_.push_back({entry.listener, address});
+    }
+    return {};
+  }
+
+  Settings& settings_;
+  Bytes part_;
+  SettingsHeader header_;
+  std::span<const char> texts_;
+  std::span<const AddressEntry> addresses_;
+};
+
+Result<std::shared_ptr<const Settings>> Settings::Map(int fd) {
+  if (!os::HasSeals(fd, false)) return Damaged("it is not sealed");
+  Result<os::Mapping> mapping = os::MapFd(fd, os::MapMode::kReadOnly);
+  if (!mapping) return std::unexpected(mapping.error());
+  auto settings = std::make_shared<Settings>();
+  settings->mapping_ = std::move(*mapping);
+  if (Status read = SettingsReader(*settings).Read(); !read) {
+    return std::unexpected(read.error());
+  }
+  return settings;
+}
+
+}  // namespace postern::generation

@@ -1,0 +1,159 @@
+// Facts of certificates and keys. Names are taken by type and checked octet by octet: a
+// certificate is written by somebody else, and what it says ends in a table of host names, in log
+// lines and on terminals.
+#include "pki/describe.h"
+
+#include <fmt/format.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/objects.h>
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <cctype>
+#include <ctime>
+
+#include "postern/base/limits.h"
+
+namespace postern::pki {
+namespace {
+
+// HostName lower-cases and strips a trailing dot; empty when `text` is no DNS name that a client
+// could ask for. A wildcard is the whole first label or it is not one (RFC 6125 section 6.4.3).
+std::string HostName(std::string_view text) {
+  if (text.ends_with('.')) text.remove_suffix(1);
+  if (text.empty() || text.size() > limits::kMaxHostName) return {};
+  std::string name;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const bool wildcard = c == '*' && i == 0 && text.size() > 2 && text[1] == '.';
+    if (!std::isalnum(c) && c != '-' && c != '.' && c != '_' && !wildcard) return {};
+    if (c >= 0x80) return {};
+    name += static_cast<char>(std::tolower(c));
+  }
+  return name;
+}
+
+void AddName(std::vector<std::string>& names, std::string_view text) {
+  std::string name = HostName(text);
+  if (!name.empty() && std::find(names.begin(), names.end(), name) == names.end()) {
+    names.push_back(std::move(name));
+  }
+}
+
+std::string_view Text(const ASN1_STRING* string) {
+  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
+          static_cast<size_t>(ASN1_STRING_length(string))};
+}
+
+std::string CommonName(const X509* certificate) {
+  X509_NAME* subject = X509_get_subject_name(certificate);
+  const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  if (at < 0) return {};
+  unsigned char* utf8 = nullptr;
+  const int size =
+      ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+  if (size < 0) {
+    ERR_clear_error();
+    return {};
+  }
+  std::string name(reinterpret_cast<char*>(utf8), static_cast<size_t>(size));
+  OPENSSL_free(utf8);
+  return name;
+}
+
+int64_t Seconds(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) {
+    ERR_clear_error();
+    return 0;
+  }
+  return ::timegm(&parts);
+}
+
+}  // namespace
+
+std::string KeyType(const EVP_PKEY* key) {
+  const int bits = EVP_PKEY_get_bits(key);
+  switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+      return fmt::format("RSA {}", bits);
+    case EVP_PKEY_RSA_PSS:
+      return fmt::format("RSA-PSS {}", bits);
+    case EVP_PKEY_EC: {
+      char group[80] = {};
+      size_t size = 0;
+      if (EVP_PKEY_get_group_name(key, group, sizeof group, &size) != 1) {
+        ERR_clear_error();
+        return fmt::format("EC {}", bits);
+      }
+      const char* nist = EC_curve_nid2nist(OBJ_txt2nid(group));
+      return fmt::format("EC {}", nist != nullptr ? nist : group);
+    }
+    default: {
+      const char* name = EVP_PKEY_get0_type_name(key);
+      return name != nullptr ? name : "unknown";
+    }
+  }
+}
+
+std::string KeyFingerprint(const EVP_PKEY* key) {
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(key, &der);
+  if (size <= 0) {
+    ERR_clear_error();
+    return "unknown";
+  }
+  unsigned char digest[EVP_MAX_MD_SIZE] = {};
+  unsigned length = 0;
+  EVP_Digest(der, static_cast<size_t>(size), digest, &length, EVP_sha256(), nullptr);
+  OPENSSL_free(der);
+  std::string text;
+  for (size_t i = 0; i < 8; ++i) text += fmt::format("{:02x}", digest[i]);
+  return text;
+}
+
+std::string Subject(const X509* certificate) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  if (bio == nullptr) return "(no subject)";
+  // RFC 2253 form without control characters (ASN1_STRFLGS_ESC_CTRL is part of it).
+  X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0,
+                     XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  if (size <= 0) return "(no subject)";
+  return {data, static_cast<size_t>(size)};
+}
+
+std::vector<std::string> HostNames(const X509* certificate) {
+  std::vector<std::string> names;
+  auto* alternatives = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+  ERR_clear_error();  // an extension that does not decode counts as none
+  const int count = alternatives == nullptr ? 0 : sk_GENERAL_NAME_num(alternatives);
+  bool has_dns_name = false;
+  for (int i = 0; i < count; ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternatives, i);
+    if (name->type != GEN_DNS) continue;
+    has_dns_name = true;
+    AddName(names, Text(name->d.dNSName));
+  }
+  GENERAL_NAMES_free(alternatives);
+  // RFC 6125 section 6.4.4: the CN only when there is no dNSName.
+  if (!has_dns_name) AddName(names, CommonName(certificate));
+  return names;
+}
+
+Period PeriodOf(const X509* certificate) {
+  return {Seconds(X509_get0_notBefore(certificate)), Seconds(X509_get0_notAfter(certificate))};
+}
+
+std::string TimeText(int64_t seconds) {
+  const std::time_t time = seconds;
+  std::tm parts{};
+  ::gmtime_r(&time, &parts);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min);
+}
+
+}  // namespace postern::pki

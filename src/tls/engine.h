@@ -1,0 +1,59 @@
+// Which record engine a connection gets, and what the small one needs from libssl's handshake.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "postern/base/bytes.h"
+#include "postern/tls/record.h"
+#include "tls/openssl_types.h"
+
+namespace postern::tls {
+
+// For tests and measurements: kLibssl keeps libssl for every connection whose handshake ends from
+// now on in this process.
+enum class EngineChoice : uint8_t { kBest, kLibssl };
+void SetEngineChoice(EngineChoice choice);
+
+// HandshakeWatch collects during the handshake what libssl will not tell afterwards. It wipes the
+// secrets that it holds.
+class HandshakeWatch {
+ public:
+  HandshakeWatch() = default;
+  HandshakeWatch(const HandshakeWatch&) = delete;
+  HandshakeWatch& operator=(const HandshakeWatch&) = delete;
+  ~HandshakeWatch();
+
+  // A line of libssl's key log (SSL_CTX_set_keylog_callback).
+  void OnKeyLog(const char* line);
+  // What libssl wrote in one step of the handshake: whole records.
+  void OnOutput(Bytes records);
+
+  struct Secret {
+    std::array<std::byte, 48> octets{};
+    size_t size = 0;
+  };
+  const Secret& client() const { return client_; }
+  const Secret& server() const { return server_; }
+  // Records in the last step. In TLS 1.3 the step that takes the client's Finished in writes
+  // session tickets only, all of them under the application key.
+  uint64_t records_in_last_step() const { return records_; }
+  // TLS 1.2: the explicit nonce of our Finished, the first record behind ChangeCipherSpec.
+  uint64_t finished_nonce() const { return finished_nonce_; }
+
+ private:
+  Secret client_;
+  Secret server_;
+  uint64_t records_ = 0;
+  bool changed_cipher_ = false;
+  bool finished_seen_ = false;
+  uint64_t finished_nonce_ = 0;
+};
+
+// TakeOver makes the small engine for a connection that has just finished its handshake; nullptr
+// where libssl has to stay.
+std::unique_ptr<Record> TakeOver(SSL* ssl, const HandshakeWatch& watch);
+
+}  // namespace postern::tls

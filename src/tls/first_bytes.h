@@ -1,0 +1,21 @@
+// What the first octets of a connection are, before libssl sees them.
+#pragma once
+
+#include <string>
+
+#include "postern/base/bytes.h"
+#include "postern/tls/handshake.h"
+
+namespace postern::tls {
+
+struct FirstBytes {
+  enum class Kind : uint8_t { kNeedMore, kTls, kRefused } kind = Kind::kNeedMore;
+  HandshakeFailure failure = HandshakeFailure::kNone;  // kRefused
+  std::string detail;  // kRefused: one clause with a bounded extract of what came, unescaped
+};
+
+// ClassifyFirstBytes judges all octets that have come so far. kTls means "looks like a TLS record":
+// libssl judges the rest.
+FirstBytes ClassifyFirstBytes(Bytes wire);
+
+}  // namespace postern::tls

@@ -1,0 +1,233 @@
+// The server's handshake on libssl, without a socket.
+//
+// libssl reads through a BIO over the caller's octets and asks for a record header, then for its
+// body; it never reads ahead. So when the handshake is over the first octet of the next record is
+// still the caller's, and any record engine can go on from there.
+#include "tls/handshake_libssl.h"
+
+#include <openssl/err.h>
+
+#include <string>
+#include <utility>
+
+#include "postern/base/check.h"
+#include "postern/base/limits.h"
+#include "tls/client_offer.h"
+#include "tls/engine.h"
+#include "tls/explain.h"
+#include "tls/first_bytes.h"
+#include "tls/names.h"
+#include "tls/record_libssl.h"
+#include "tls/tickets.h"
+#include "tls/wire_bio.h"
+
+namespace postern::tls {
+namespace {
+
+class LibsslHandshake final : public Handshake {
+ public:
+  LibsslHandshake(std::shared_ptr<Contexts> contexts, const ListenerPolicy& policy)
+      : contexts_(std::move(contexts)), listener_(policy.listener), service_(policy.service) {
+    Prepare(policy);
+  }
+
+  Progress Advance(Bytes wire, std::vector<std::byte>& out) override;
+  HandshakeFailure failure() const override { return failure_; }
+  const std::string& failure_detail() const override { return detail_; }
+  HandshakeFacts& facts() override { return facts_; }
+  std::unique_ptr<Record> TakeRecord() override;
+
+  // The ClientHello is in: choose the certificate. False sets `alert`.
+  bool OnClientHello(int& alert);
+  bool served_by_name() const { return by_name_; }
+  HandshakeWatch& watch() { return watch_; }
+
+ private:
+  void Prepare(const ListenerPolicy& policy);
+  Progress Failed(HandshakeFailure failure, std::string detail, size_t consumed);
+  Progress Step(Bytes wire, std::vector<std::byte>& out);
+  void Establish();
+
+  std::shared_ptr<Contexts> contexts_;
+  std::string listener_;
+  std::string service_;
+  std::unique_ptr<WireWindow> window_ = std::make_unique<WireWindow>();
+  SslPtr ssl_;                      // after window_: its BIO points there
+  std::unique_ptr<Record> record_;  // once established, where libssl is no longer needed
+  HandshakeWatch watch_;
+  ClientOffer offer_;
+  std::string internal_;  // what went wrong on our side within a callback
+  bool by_name_ = false;
+  bool classified_ = false;
+  HandshakeState state_ = HandshakeState::kNeedMore;
+  size_t eaten_ = 0;
+  HandshakeFailure failure_ = HandshakeFailure::kNone;
+  std::string detail_;
+  HandshakeFacts facts_;
+};
+
+int ClientHelloCallback(SSL* ssl, int* alert, void*) {
+  auto* handshake = static_cast<LibsslHandshake*>(SSL_get_app_data(ssl));
+  return handshake->OnClientHello(*alert) ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
+}
+
+// RFC 6066 section 3: a server that used the name SHALL say so in its hello. The choice itself was
+// made in the ClientHello callback, before any ticket was looked at.
+int ServerNameCallback(SSL* ssl, int*, void*) {
+  const auto* handshake = static_cast<const LibsslHandshake*>(SSL_get_app_data(ssl));
+  return handshake->served_by_name() ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
+void KeyLogCallback(const SSL* ssl, const char* line) {
+  auto* handshake = static_cast<LibsslHandshake*>(SSL_get_app_data(ssl));
+  if (handshake != nullptr) handshake->watch().OnKeyLog(line);
+}
+
+std::string_view NegotiatedGroup(SSL* ssl) {
+  // OpenSSL names a group by its NID, or by its TLS number with a mark when it has none.
+  const long group = SSL_get_negotiated_group(ssl);
+  switch (group) {
+    case NID_X9_62_prime256v1:
+      return GroupName(23);
+    case NID_secp384r1:
+      return GroupName(24);
+    case NID_X25519:
+      return GroupName(29);
+    default:
+      return (group & TLSEXT_nid_unknown) != 0 ? GroupName(static_cast<uint16_t>(group & 0xFFFF))
+                                               : std::string_view();
+  }
+}
+
+void LibsslHandshake::Prepare(const ListenerPolicy& policy) {
+  ERR_clear_error();
+  SslPtr ssl(SSL_new(contexts_->base().context.get()));
+  BioPtr bio = MakeWireBio(*window_);
+  if (ssl == nullptr || bio == nullptr || SSL_set_app_data(ssl.get(), this) != 1 ||
+      !SetTickets(ssl.get(), policy.tickets, policy.ticket_lifetime_s)) {
+    ERR_clear_error();
+    return;
+  }
+  BIO* shared = bio.release();
+  SSL_set_bio(ssl.get(), shared, shared);  // takes the one reference for both directions
+  SSL_set_accept_state(ssl.get());
+  ssl_ = std::move(ssl);
+}
+
+bool LibsslHandshake::OnClientHello(int& alert) {
+  ClientOffer offer = ReadOffer(ssl_.get());
+  if (offer_.seen) {
+    // The second ClientHello, after a HelloRetryRequest. RFC 8446 section 4.1.2: the name must be
+    // the same; the certificate is chosen already.
+    alert = SSL_AD_ILLEGAL_PARAMETER;
+    return offer.sni == offer_.sni;
+  }
+  offer_ = std::move(offer);
+  alert = SSL_AD_INTERNAL_ERROR;
+  const auto selected = contexts_->Select(offer_.sni);
+  if (!selected) {
+    internal_ = selected.error().ToString();
+    return false;
+  }
+  by_name_ = selected->by_name;
+  facts_.sni = offer_.sni;
+  facts_.certificate = selected->certificate->name();
+  if (!selected->certificate->Install(ssl_.get()) ||
+      !BindSessions(ssl_.get(), listener_, service_, selected->certificate->name())) {
+    internal_ = "certificate " + selected->certificate->name() + " cannot be used";
+    return false;
+  }
+  return true;
+}
+
+Handshake::Progress LibsslHandshake::Failed(HandshakeFailure failure, std::string detail,
+                                            size_t consumed) {
+  state_ = HandshakeState::kFailed;
+  failure_ = failure;
+  detail_ = std::move(detail);
+  ssl_.reset();
+  return {state_, consumed};
+}
+
+Handshake::Progress LibsslHandshake::Advance(Bytes wire, std::vector<std::byte>& out) {
+  POSTERN_CHECK(state_ == HandshakeState::kNeedMore);
+  if (ssl_ == nullptr) {
+    return Failed(HandshakeFailure::kInternal, "no memory for a handshake", 0);
+  }
+  if (!classified_) {
+    FirstBytes first = ClassifyFirstBytes(wire);
+    if (first.kind == FirstBytes::Kind::kNeedMore) return {};
+    if (first.kind == FirstBytes::Kind::kRefused) {
+      return Failed(first.failure, std::move(first.detail), wire.size());
+    }
+    classified_ = true;
+  }
+  return Step(wire, out);
+}
+
+Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& out) {
+  const size_t before = out.size();
+  *window_ = WireWindow{.in = wire, .out = &out};
+  ERR_clear_error();
+  const int result = SSL_do_handshake(ssl_.get());
+  const int error = SSL_get_error(ssl_.get(), result);
+  const size_t consumed = window_->read;
+  *window_ = WireWindow{};
+  eaten_ += consumed;
+  watch_.OnOutput(Bytes(out).subspan(before));
+
+  if (result == 1) {
+    Establish();
+    ERR_clear_error();
+    return {state_, consumed};
+  }
+  if (error != SSL_ERROR_WANT_READ) {
+    Explanation why = ExplainFailure(ssl_.get(), offer_, contexts_->base().groups);
+    if (!internal_.empty()) why = {HandshakeFailure::kInternal, internal_};
+    return Failed(why.failure, std::move(why.detail), consumed);
+  }
+  ERR_clear_error();
+  if (eaten_ > limits::kMaxHandshakeBytes) {
+    return Failed(HandshakeFailure::kTooLarge,
+                  "the client sent more than " + std::to_string(limits::kMaxHandshakeBytes) +
+                      " octets of handshake",
+                  consumed);
+  }
+  return {state_, consumed};
+}
+
+void LibsslHandshake::Establish() {
+  state_ = HandshakeState::kEstablished;
+  SSL* ssl = ssl_.get();
+  facts_.version = SSL_get_version(ssl);
+  facts_.cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl));
+  facts_.group = NegotiatedGroup(ssl);
+  facts_.resumed = SSL_session_reused(ssl) == 1;
+  // The connection may last for days; the key that its certificate had must not.
+  SSL_certs_clear(ssl);
+  SSL_set_app_data(ssl, nullptr);
+  record_ = TakeOver(ssl, watch_);
+  if (record_ != nullptr) ssl_.reset();
+}
+
+std::unique_ptr<Record> LibsslHandshake::TakeRecord() {
+  POSTERN_CHECK(state_ == HandshakeState::kEstablished);
+  if (record_ != nullptr) return std::move(record_);
+  POSTERN_CHECK(ssl_ != nullptr);
+  return MakeLibsslRecord(std::move(ssl_), std::move(window_));
+}
+
+}  // namespace
+
+void SetHandshakeCallbacks(SSL_CTX* context) {
+  SSL_CTX_set_client_hello_cb(context, ClientHelloCallback, nullptr);
+  SSL_CTX_set_tlsext_servername_callback(context, ServerNameCallback);
+  SSL_CTX_set_keylog_callback(context, KeyLogCallback);
+}
+
+std::unique_ptr<Handshake> BeginLibsslHandshake(std::shared_ptr<Contexts> contexts,
+                                                const ListenerPolicy& policy) {
+  return std::make_unique<LibsslHandshake>(std::move(contexts), policy);
+}
+
+}  // namespace postern::tls

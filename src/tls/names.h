@@ -1,0 +1,19 @@
+// Names of numbers in TLS messages, for people.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace postern::tls {
+
+// "TLSv1.2" for 0x0303; "version 0x0305" for what is unknown.
+std::string VersionName(uint16_t version);
+// "X25519" for 29 (IANA's TLS Supported Groups); empty when unknown. Static storage.
+std::string_view GroupName(uint16_t group);
+// "handshake_failure" for 40 (RFC 8446 section 6.2, RFC 5246 section 7.2); empty when unknown.
+std::string_view AlertName(int alert);
+// "the client sent alert bad_record_mac", for 0 to 255. Static storage.
+const char* AlertPhrase(int alert);
+
+}  // namespace postern::tls

@@ -1,0 +1,36 @@
+// The small record engine: two keys, two sequence numbers, and OpenSSL's AEAD on the caller's
+// octets. TLS 1.3, and TLS 1.2 with AEAD suites.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "postern/base/limits.h"
+#include "postern/tls/record.h"
+#include "tls/protection.h"
+
+namespace postern::tls {
+
+// RFC 8446 section 5.5 allows some 24 million full records under one AES-GCM key; we change it
+// earlier, at a round number, whatever the suite.
+inline constexpr uint64_t kRecordsPerKey = uint64_t{1} << 24;
+
+// Bounds on what a peer may send without sending data, so that it cannot keep us busy for nothing.
+// libssl has the same ones, but for KeyUpdate, which it does not bound.
+inline constexpr unsigned kMaxEmptyRecords = 32;
+inline constexpr unsigned kMaxWarnings = 5;
+inline constexpr unsigned kMaxKeyUpdates = 32;
+inline constexpr unsigned kMaxRenegotiations = 5;
+
+struct AeadParameters {
+  Protection read;
+  Protection write;
+  // RFC 6066 section 4: the most plaintext in one record, either way.
+  size_t max_fragment = limits::kMaxPlaintext;
+  uint64_t records_per_key = kRecordsPerKey;
+};
+
+std::unique_ptr<Record> MakeAeadRecord(AeadParameters parameters);
+
+}  // namespace postern::tls

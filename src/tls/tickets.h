@@ -1,0 +1,27 @@
+// Session tickets: sealed with the keys that all workers share, and bound to where they were given
+// out.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "postern/shm/ticket_keys.h"
+#include "tls/openssl_types.h"
+
+namespace postern::tls {
+
+// UseTicketKeys makes every SSL of `context` seal its tickets with `keys`, which must outlive it.
+bool UseTicketKeys(SSL_CTX* context, const shm::TicketKeys& keys);
+
+// SetTickets says whether `ssl` gives and takes tickets, and how long one may be used, counted from
+// the handshake that gave it.
+bool SetTickets(SSL* ssl, bool enabled, uint64_t lifetime_s);
+
+// BindSessions lets sessions of `ssl` be resumed only where listener, service and certificate have
+// the same names: a client that proved itself to one listener, or checked one certificate, has done
+// so for that one alone (CVE-2025-23419). A renewed certificate keeps its name and its sessions.
+// Call it before libssl looks at a ticket, that is, in the ClientHello callback.
+bool BindSessions(SSL* ssl, std::string_view listener, std::string_view service,
+                  std::string_view certificate);
+
+}  // namespace postern::tls

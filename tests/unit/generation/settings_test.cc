@@ -1,0 +1,163 @@
+#include "postern/generation/settings.h"
+
+#include "generation/settings_image.h"
+#include "tests/unit/generation/images.h"
+
+namespace postern::generation {
+namespace {
+
+os::SocketAddress Ip(const char* ip, uint16_t port) {
+  return os::SocketAddress::FromIp(ip, port).value();
+}
+
+Image Example() {
+  config::Config config;
+  config.limits.connections = 5000;
+  config.tickets = {false, 3600, 1200};
+  config.backends.resize(2);
+  config.backends[0].name = "imap";
+  config.backends[0].connect_timeout_ms = 1500;
+  config.backends[0].servers.resize(2);
+  config.backends[0].servers[0].text = "mail.internal:143";
+  config.backends[0].servers[1].text = "gone.internal:143";
+  config.backends[1].name = "web";
+  config.backends[1].servers.resize(1);
+  config.backends[1].servers[0].text = "unix:/run/web";
+  config.listeners.resize(2);
+  config.listeners[0].name = "imaps";
+  config.listeners[0].service = config::Service::kImap;
+  config.listeners[0].backend = "imap";
+  config.listeners[0].timeouts = {10'000, 2'100'000};
+  config.listeners[1].name = "https";
+  config.listeners[1].service = config::Service::kHttp;
+  config.listeners[1].backend = "web";
+  config.listeners[1].timeouts = {9'000, 120'000};
+  return BuildSettings(config, 7,
+                       {{0, Ip("0.0.0.0", 993)}, {0, Ip("::", 993)}, {1, Ip("192.0.2.1", 443)}},
+                       {{{Ip("10.0.0.1", 143), Ip("fd00::1", 143)}, ""},
+                        {{}, "cannot resolve"},
+                        {{os::SocketAddress::FromUnixPath("/run/web").value()}, ""}});
+}
+
+}  // namespace
+
+TEST_CASE("settings: what was configured is what a worker reads") {
+  const os::UniqueFd fd = Sealed(Example());
+  const Result<SettingsPtr> mapped = Settings::Map(fd.get());
+  REQUIRE(mapped.has_value());
+  const Settings& settings = **mapped;
+  CHECK(settings.number() == 7);
+  CHECK(settings.max_connections() == 5000);
+  CHECK_FALSE(settings.tickets_enabled());
+  CHECK(settings.ticket_lifetime_s() == 3600);
+
+  REQUIRE(settings.listeners().size() == 2);
+  CHECK(settings.listeners()[0].name == "imaps");
+  CHECK(settings.listeners()[0].service == config::Service::kImap);
+  CHECK(settings.listeners()[0].tls == config::TlsMode::kImplicit);
+  CHECK(settings.listeners()[0].backend == 0);
+  CHECK(settings.listeners()[0].handshake_timeout_ms == 10'000);
+  CHECK(settings.listeners()[0].idle_timeout_ms == 2'100'000);
+  CHECK(settings.listeners()[1].backend == 1);
+
+  REQUIRE(settings.sockets().size() == 3);
+  CHECK(settings.sockets()[1].listener == 0);
+  CHECK(settings.sockets()[1].address == Ip("::", 993));
+  CHECK(settings.sockets()[2].listener == 1);
+  CHECK(settings.sockets()[2].address == Ip("192.0.2.1", 443));
+
+  REQUIRE(settings.backends().size() == 2);
+  const BackendSettings& imap = settings.backends()[0];
+  CHECK(imap.name == "imap");
+  CHECK(imap.connect_timeout_ms == 1500);
+  REQUIRE(imap.servers.size() == 2);
+  CHECK(imap.servers[0].text == "mail.internal:143");
+  REQUIRE(imap.servers[0].addresses.size() == 2);
+  CHECK(imap.servers[0].addresses[1] == Ip("fd00::1", 143));
+  CHECK(imap.servers[0].unresolved_reason.empty());
+  CHECK(imap.servers[1].addresses.empty());
+  CHECK(imap.servers[1].unresolved_reason == "cannot resolve");
+  CHECK(settings.backends()[1].servers[0].addresses[0].ToString() == "unix:/run/web");
+}
+
+TEST_CASE("settings: an empty configuration is no special case") {
+  const os::UniqueFd fd = Sealed(BuildSettings(config::Config{}, 1, {}, {}));
+  const Result<SettingsPtr> settings = Settings::Map(fd.get());
+  REQUIRE(settings.has_value());
+  CHECK((*settings)->listeners().empty());
+  CHECK((*settings)->tickets_enabled());
+}
+
+TEST_CASE("settings: they stay when the descriptor goes") {
+  os::UniqueFd fd = Sealed(Example());
+  const Result<SettingsPtr> settings = Settings::Map(fd.get());
+  fd.Reset();
+  REQUIRE(settings.has_value());
+  CHECK((*settings)->listeners()[1].name == "https");
+}
+
+TEST_CASE("settings: what is not sealed, or something else, is refused") {
+  const Image image = Example();
+  Result<os::UniqueFd> writable = os::MakeShared("test", image.size());
+  REQUIRE(writable.has_value());
+  REQUIRE(::pwrite(writable->get(), image.data(), image.size(), 0) ==
+          static_cast<ssize_t>(image.size()));
+  const Result<SettingsPtr> unsealed = Settings::Map(writable->get());
+  REQUIRE_FALSE(unsealed.has_value());
+  CHECK(unsealed.error().what.find("not sealed") != std::string::npos);
+  CHECK_FALSE(Settings::Map(-1).has_value());
+  CHECK_FALSE(Settings::Map(Sealed({}).get()).has_value());
+}
+
+TEST_CASE("settings: a truncated image is refused, forged or not") {
+  const Image image = Example();
+  for (size_t size = 0; size < image.size(); ++size) {
+    const Image cut(image.begin(), image.begin() + static_cast<ptrdiff_t>(size));
+    REQUIRE_FALSE(Settings::Map(Sealed(cut).get()).has_value());
+    // Forged ends are filled up to the alignment; the whole image must not come back by that.
+    if (Aligned(size) == image.size()) continue;
+    const Result<SettingsPtr> forged = Settings::Map(Sealed(Forged(cut)).get());
+    REQUIRE_FALSE(forged.has_value());
+  }
+}
+
+TEST_CASE("settings: any changed word is an error, or harmless when the checksum is forged") {
+  const Image image = Example();
+  size_t refused = 0;
+  size_t taken = 0;
+  ForEachDamage(image, [&](const Image& damaged) {
+    REQUIRE_FALSE(Settings::Map(Sealed(damaged).get()).has_value());
+    const Result<SettingsPtr> settings = Settings::Map(Sealed(Forged(damaged)).get());
+    if (settings) {
+      ++taken;
+      CHECK(Touch(**settings) > 0);
+    } else {
+      ++refused;
+    }
+  });
+  // Both must have happened, else the test tests nothing.
+  CHECK(refused > 100);
+  CHECK(taken > 100);
+}
+
+TEST_CASE("settings: a few octets do not unfold to many servers") {
+  config::Config config;
+  config.backends.resize(2);
+  config.backends[0].servers.resize(1);
+  config.backends[1].servers.resize(1);
+  Image image = BuildSettings(config, 1, {}, {{}, {}});
+  SettingsHeader header;
+  std::memcpy(&header, image.data(), sizeof header);
+  // Both back ends claim both servers.
+  for (size_t i = 0; i < 2; ++i) {
+    BackendEntry entry;
+    std::byte* at = image.data() + header.backends.offset + i * sizeof entry;
+    std::memcpy(&entry, at, sizeof entry);
+    entry.first_server = 0;
+    entry.server_count = 2;
+    std::memcpy(at, &entry, sizeof entry);
+  }
+  CHECK_FALSE(Settings::Map(Sealed(Forged(image)).get()).has_value());
+}
+
+}  // namespace postern::generation

@@ -1,0 +1,104 @@
+#include "tls/first_bytes.h"
+
+#include <string>
+#include <vector>
+
+#include "tests/unit/catch.h"
+
+namespace postern::tls {
+namespace {
+
+using std::string_literals::operator""s;
+
+struct Case {
+  std::string wire;
+  FirstBytes::Kind kind;
+  HandshakeFailure failure = HandshakeFailure::kNone;
+  std::string detail = {};
+};
+
+constexpr auto kNeedMore = FirstBytes::Kind::kNeedMore;
+constexpr auto kTls = FirstBytes::Kind::kTls;
+constexpr auto kRefused = FirstBytes::Kind::kRefused;
+
+}  // namespace
+
+TEST_CASE("First bytes tell what came", "[tls][first_bytes]") {
+  const std::vector<Case> cases = {
+      {"", kNeedMore},
+      {"\x16", kNeedMore},
+      {"\x16\x03", kNeedMore},
+      {"\x16\x03\x01", kTls},
+      {"\x16\x03\x01\x02\x00\x01"s, kTls},
+      {"\x15\x03\x03\x00\x02\x02\x28"s, kTls},  // an alert: libssl answers it
+      {"\x16\x02\x00"s, kRefused, HandshakeFailure::kNotTls,
+       "the client sent octets that are not TLS (16 02 00)"},
+      {"G", kNeedMore},
+      {"PROPFIN", kNeedMore},
+      {"GET / HTTP/1.1\r\nHost: x\r\n", kRefused, HandshakeFailure::kPlainHttp,
+       "the client spoke HTTP without TLS (GET /)"},
+      {"GET /", kRefused, HandshakeFailure::kPlainHttp,
+       "the client spoke HTTP without TLS (GET /)"},
+      {"GET /login?user=me&password=secret HTTP/1.1\r\n", kRefused, HandshakeFailure::kPlainHttp,
+       "the client spoke HTTP without TLS (GET /login)"},
+      {"POST ", kRefused, HandshakeFailure::kPlainHttp,
+       "the client spoke HTTP without TLS (POST )"},
+      {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", kRefused, HandshakeFailure::kPlainHttp,
+       "the client spoke HTTP without TLS (PRI *)"},
+      {"EHLO client.example\r\n", kRefused, HandshakeFailure::kPlainText,
+       "the client spoke plain text without TLS (EHLO)"},
+      {"PASS secret\r\n", kRefused, HandshakeFailure::kPlainText,
+       "the client spoke plain text without TLS (PASS)"},
+      {"a1 LOGIN me secret\r\n", kRefused, HandshakeFailure::kPlainText,
+       "the client spoke plain text without TLS (a1 LOGIN)"},
+      {"a1 capability\r\n", kRefused, HandshakeFailure::kPlainText,
+       "the client spoke plain text without TLS (a1 capability)"},
+      {"\r\n", kRefused, HandshakeFailure::kPlainText, "the client sent text without TLS"},
+      {"\x80\x2e\x01\x00\x02\x00\x15"s, kRefused, HandshakeFailure::kSslv2,
+       "the client speaks SSLv2 and nothing newer"},
+      {"\x80\x2e\x01\x03\x01\x00\x15"s, kRefused, HandshakeFailure::kSslv2,
+       "the client opens with an SSLv2-format ClientHello (for at most TLSv1.0), which is not "
+       "accepted"},
+      {"\x80\x2e\x01\x03"s, kNeedMore},
+      {"\x80", kNeedMore},
+      {"\x80\x2e\x04"s, kRefused, HandshakeFailure::kNotTls,
+       "the client sent octets that are not TLS (80 2e 04)"},
+      {"\x80\x2e\x01\x07\x07"s, kRefused, HandshakeFailure::kNotTls,
+       "the client sent octets that are not TLS (80 2e 01 07 07)"},
+      {"\x00"s, kRefused, HandshakeFailure::kNotTls,
+       "the client sent octets that are not TLS (00)"},
+      {"\x03\x00\x00\x13\x0e\xe0\x00\x00\x00\x00"s, kRefused, HandshakeFailure::kNotTls,
+       "the client sent octets that are not TLS (03 00 00 13 0e e0 00 00 ...)"},
+  };
+  for (const Case& c : cases) {
+    INFO("first octets: " << c.wire);
+    const FirstBytes judged = ClassifyFirstBytes(AsBytes(c.wire));
+    CHECK(judged.kind == c.kind);
+    CHECK(judged.failure == c.failure);
+    CHECK(judged.detail == c.detail);
+  }
+}
+
+TEST_CASE("What a peer sent is quoted to a bound", "[tls][first_bytes]") {
+  const std::string request = "GET /" + std::string(5000, 'a') + " HTTP/1.1\r\n";
+  CHECK(ClassifyFirstBytes(AsBytes(request)).detail.size() < 120);
+  const std::string text = std::string(5000, 'a');
+  CHECK(ClassifyFirstBytes(AsBytes(text)).detail.size() < 120);
+}
+
+TEST_CASE("A verdict on the whole is the verdict on its pieces", "[tls][first_bytes]") {
+  // Octets that come one by one get no other failure than the same octets at once.
+  for (const std::string& wire :
+       {"GET / HTTP/1.1\r\n"s, "EHLO x\r\n"s, "\x16\x03\x01\x00\x05"s, "\x80\x2e\x01\x03\x01"s}) {
+    const FirstBytes whole = ClassifyFirstBytes(AsBytes(wire));
+    for (size_t size = 1; size <= wire.size(); ++size) {
+      const FirstBytes part = ClassifyFirstBytes(AsBytes(wire).first(size));
+      if (part.kind == kNeedMore) continue;
+      CHECK(part.kind == whole.kind);
+      CHECK(part.failure == whole.failure);
+      break;
+    }
+  }
+}
+
+}  // namespace postern::tls

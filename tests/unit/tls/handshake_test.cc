@@ -1,0 +1,232 @@
+#include "postern/tls/handshake.h"
+
+#include <openssl/err.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/unit/catch.h"
+#include "tests/unit/tls/harness.h"
+
+namespace postern::tls {
+namespace {
+
+using test::Complete;
+using test::Finished;
+using test::KeyKind;
+using test::kPolicy;
+using test::MakeContexts;
+using test::MakePair;
+using test::OnlyVersion;
+using test::TestClient;
+
+std::shared_ptr<ServerContexts> OneHost() {
+  static const auto contexts = MakeContexts({MakePair(1, "mail.example")});
+  return contexts;
+}
+
+// What a server answers to fixed octets, and why.
+struct Refusal {
+  HandshakeFailure failure;
+  std::string detail;
+  std::vector<std::byte> out;
+};
+Refusal Offer(std::string_view octets) {
+  const auto handshake = OneHost()->Begin(kPolicy);
+  Refusal refusal;
+  CHECK(handshake->Advance(AsBytes(octets), refusal.out).state == HandshakeState::kFailed);
+  refusal.failure = handshake->failure();
+  refusal.detail = handshake->failure_detail();
+  return refusal;
+}
+
+// A client that has to be refused.
+Refusal Refuse(TestClient& client, std::shared_ptr<ServerContexts> contexts = OneHost()) {
+  const auto handshake = contexts->Begin(kPolicy);
+  const Finished finished = Complete(*handshake, client);
+  CHECK(finished.state == HandshakeState::kFailed);
+  return {handshake->failure(), handshake->failure_detail(), {}};
+}
+
+}  // namespace
+
+TEST_CASE("A handshake is a function of bytes", "[tls][handshake]") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  const size_t piece = GENERATE(size_t{1}, size_t{7}, size_t{100}, SIZE_MAX);
+  TestClient client("mail.example", OnlyVersion(version));
+  const auto handshake = OneHost()->Begin(kPolicy);
+  const Finished finished = Complete(*handshake, client, piece);
+  INFO(handshake->failure_detail());
+  REQUIRE(finished.state == HandshakeState::kEstablished);
+  CHECK(client.established());
+  CHECK(finished.leftover.empty());
+  CHECK(client.peer_name() == "mail.example");
+
+  const HandshakeFacts& facts = handshake->facts();
+  CHECK(facts.version == (version == TLS1_3_VERSION ? "TLSv1.3" : "TLSv1.2"));
+  CHECK(facts.cipher == SSL_get_cipher_name(client.ssl()));
+  CHECK_FALSE(facts.group.empty());
+  CHECK(facts.sni == "mail.example");
+  CHECK(facts.certificate == "mail.example");
+  CHECK_FALSE(facts.resumed);
+  CHECK(handshake->failure() == HandshakeFailure::kNone);
+
+  const auto record = handshake->TakeRecord();
+  CHECK(client.Read(test::SealText(*record, "* OK hello\r\n")) == "* OK hello\r\n");
+  CHECK(test::OpenAll(*record, client.Write("a1 NOOP\r\n")) == "a1 NOOP\r\n");
+  CHECK(ERR_peek_error() == 0);
+}
+
+TEST_CASE("Records behind the handshake stay with the caller", "[tls][handshake]") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  // A TLS 1.3 client may send its first request in one packet with its Finished. In TLS 1.2 it has
+  // to wait for ours, but for a resumed session; there the same holds.
+  TestClient first({}, OnlyVersion(version));
+  const auto full = OneHost()->Begin(kPolicy);
+  REQUIRE(Complete(*full, first).state == HandshakeState::kEstablished);
+  first.Read({});
+  REQUIRE(first.session() != nullptr);
+
+  TestClient client({}, OnlyVersion(version), first.session());
+  const auto handshake = OneHost()->Begin(kPolicy);
+  std::vector<std::byte> out;
+  REQUIRE(handshake->Advance(client.Handshake({}), out).state == HandshakeState::kNeedMore);
+  std::vector<std::byte> wire = client.Handshake(out);
+  REQUIRE(client.established());
+  const std::vector<std::byte> request = client.Write("a1 CAPABILITY\r\n");
+  wire.insert(wire.end(), request.begin(), request.end());
+  out.clear();
+  const Handshake::Progress progress = handshake->Advance(wire, out);
+  REQUIRE(progress.state == HandshakeState::kEstablished);
+  CHECK(progress.consumed == wire.size() - request.size());
+  const auto record = handshake->TakeRecord();
+  CHECK(test::OpenAll(*record, {wire.begin() + static_cast<ptrdiff_t>(progress.consumed),
+                                wire.end()}) == "a1 CAPABILITY\r\n");
+}
+
+TEST_CASE("What is not TLS is named and gets no answer", "[tls][handshake]") {
+  const Refusal http = Offer("GET / HTTP/1.1\r\n\r\n");
+  CHECK(http.failure == HandshakeFailure::kPlainHttp);
+  CHECK(http.detail == "the client spoke HTTP without TLS (GET /)");
+  CHECK(http.out.empty());
+  CHECK(Offer("EHLO x\r\n").failure == HandshakeFailure::kPlainText);
+  CHECK(Offer(std::string_view("\x80\x2e\x01\x03\x01", 5)).failure == HandshakeFailure::kSslv2);
+  CHECK(Offer(std::string_view("\x00\x01\x02", 3)).failure == HandshakeFailure::kNotTls);
+}
+
+TEST_CASE("Octets that may become TLS are waited for", "[tls][handshake]") {
+  const auto handshake = OneHost()->Begin(kPolicy);
+  std::vector<std::byte> out;
+  const Handshake::Progress progress = handshake->Advance(AsBytes("\x16\x03"), out);
+  CHECK(progress.state == HandshakeState::kNeedMore);
+  CHECK(progress.consumed == 0);
+  CHECK(out.empty());
+}
+
+TEST_CASE("Broken TLS gets an alert", "[tls][handshake]") {
+  // A handshake record with a message that is no ClientHello (a Finished).
+  const Refusal refusal = Offer(std::string_view("\x16\x03\x01\x00\x04\x14\x00\x00\x00", 9));
+  CHECK(refusal.failure == HandshakeFailure::kProtocol);
+  CHECK(refusal.detail == "unexpected message");
+  REQUIRE(refusal.out.size() == 7);
+  CHECK(refusal.out[0] == std::byte{21});
+  CHECK(refusal.out[5] == std::byte{2});
+  CHECK(refusal.out[6] == std::byte{10});  // unexpected_message
+  CHECK(ERR_peek_error() == 0);
+}
+
+TEST_CASE("A client without a shared version is told so, and so is the log", "[tls][handshake]") {
+  TestClient client("mail.example", OnlyVersion(TLS1_1_VERSION));
+  const Refusal refusal = Refuse(client);
+  CHECK(refusal.failure == HandshakeFailure::kNoSharedVersion);
+  CHECK(refusal.detail ==
+        "the client offers at most TLSv1.1, this listener wants TLSv1.2 or TLSv1.3");
+  CHECK(client.failed());
+}
+
+TEST_CASE("A client without a shared suite is explained", "[tls][handshake]") {
+  TestClient client({}, [](SSL_CTX* context) {
+    OnlyVersion(TLS1_2_VERSION)(context);
+    SSL_CTX_set_cipher_list(context, "AES128-SHA:AES256-SHA");
+  });
+  const Refusal refusal = Refuse(client);
+  CHECK(refusal.failure == HandshakeFailure::kNoSharedCipher);
+  CHECK(refusal.detail.starts_with("the client offers the suites AES128-SHA, AES256-SHA"));
+  CHECK(refusal.detail.ends_with("none of which this listener accepts"));
+}
+
+TEST_CASE("A client whose suites do not suit the key is explained", "[tls][handshake]") {
+  TestClient client({}, [](SSL_CTX* context) {
+    OnlyVersion(TLS1_2_VERSION)(context);
+    SSL_CTX_set_cipher_list(context, "ECDHE-RSA-AES128-GCM-SHA256");
+  });
+  const Refusal refusal = Refuse(client);
+  CHECK(refusal.failure == HandshakeFailure::kNoSharedCipher);
+  CHECK(refusal.detail.ends_with("none of which suits the key of the certificate"));
+}
+
+TEST_CASE("A client without a shared group is explained", "[tls][handshake]") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  TestClient client({}, [version](SSL_CTX* context) {
+    OnlyVersion(version)(context);
+    SSL_CTX_set1_groups_list(context, "P-521");
+  });
+  // With ECDSA, P-521 alone would leave the client without a usable certificate too.
+  static const auto rsa = MakeContexts({MakePair(7, "rsa.example", KeyKind::kRsa)});
+  const Refusal refusal = Refuse(client, rsa);
+  CHECK(refusal.failure == HandshakeFailure::kNoSharedGroup);
+  CHECK(refusal.detail.starts_with(
+      "the client offers the key exchange groups P-521, this listener wants "));
+  CHECK(refusal.detail.ends_with("X25519 or P-256 or P-384"));
+}
+
+TEST_CASE("A client that refuses the certificate is quoted", "[tls][handshake]") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  TestClient client("mail.example", [version](SSL_CTX* context) {
+    OnlyVersion(version)(context);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  });
+  const Refusal refusal = Refuse(client);
+  CHECK(refusal.failure == HandshakeFailure::kPeerAlert);
+  CHECK(refusal.detail == "the client sent alert unknown_ca: it does not trust the certificate");
+}
+
+TEST_CASE("A client that hangs up politely is quoted", "[tls][handshake]") {
+  TestClient client("mail.example", OnlyVersion(TLS1_2_VERSION));
+  const auto handshake = OneHost()->Begin(kPolicy);
+  std::vector<std::byte> out;
+  REQUIRE(handshake->Advance(client.Handshake({}), out).state == HandshakeState::kNeedMore);
+  const std::string_view close_notify("\x15\x03\x03\x00\x02\x01\x00", 7);
+  CHECK(handshake->Advance(AsBytes(close_notify), out).state == HandshakeState::kFailed);
+  CHECK(handshake->failure() == HandshakeFailure::kPeerAlert);
+  CHECK(handshake->failure_detail() == "the client sent alert close_notify: it gave up");
+}
+
+TEST_CASE("A handshake without end is cut off", "[tls][handshake]") {
+  const auto handshake = OneHost()->Begin(kPolicy);
+  // Warning alerts are legal for ever.
+  std::vector<std::byte> out;
+  TestClient client({}, OnlyVersion(TLS1_2_VERSION));
+  REQUIRE(handshake->Advance(client.Handshake({}), out).state == HandshakeState::kNeedMore);
+  std::string flood;
+  for (int i = 0; i < 200; ++i) flood += std::string_view("\x15\x03\x03\x00\x02\x01\x5a", 7);
+  Handshake::Progress progress;
+  for (int i = 0; i < 200 && progress.state == HandshakeState::kNeedMore; ++i) {
+    progress = handshake->Advance(AsBytes(flood), out);
+  }
+  CHECK(progress.state == HandshakeState::kFailed);
+  CHECK((handshake->failure() == HandshakeFailure::kTooLarge ||
+         handshake->failure() == HandshakeFailure::kProtocol));
+}
+
+TEST_CASE("Every failure has a name of its own", "[tls][handshake]") {
+  std::vector<std::string_view> names;
+  for (int i = 0; i <= static_cast<int>(HandshakeFailure::kInternal); ++i) {
+    names.push_back(ToString(static_cast<HandshakeFailure>(i)));
+  }
+  std::ranges::sort(names);
+  CHECK(std::ranges::adjacent_find(names) == names.end());
+}
+
+}  // namespace postern::tls
