@@ -73,7 +73,7 @@ servers = ["127.0.0.1"]
     assert answer.status != 0
     # line, and what has to be said of it
     for line, *words in ((2, "wrokers", "workers"), (3, "pid_file"), (11, "300.1.2.3"), (12, "99999"),
-                         (13, "imapp", "imap"), (14, "nowhere"), (21, "idle_timeout", "soon"), (25,),
+                         (13, "imapp", "imap"), (14, "nowhere"), (21, "idle_timeout", "soon"), (24, "9995", "17"),
                          (30, "127.0.0.1")):
         found = [text for text in answer.text.splitlines() if f"{path}:{line}:" in text]
         assert found, f"nothing is said of line {line}: {answer}"

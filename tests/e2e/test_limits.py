@@ -16,7 +16,7 @@ from support.backends import Backend, Deaf, LineServer, closed_port
 from support.clients import Dialog, curl
 from support.demo import DemoServer
 from support.process import resident_kib
-from support.tls import connect, read_exactly, read_to_end
+from support.tls import connect, cut_off, read_exactly, read_to_end
 from support.waiting import scale, wait_for
 
 
@@ -36,7 +36,7 @@ def test_back_end_down_is_told_in_the_clients_protocol(postern, service, reply):
     port = postern.serve(f"127.0.0.1:{down}", service)
     postern.start()
     with connect(port, postern.authority.context()) as client:
-        octets = read_to_end(client)  # SSLEOFError without an orderly end
+        octets = read_to_end(client)  # with an orderly end
     assert octets.startswith(reply) and octets.endswith(b"\n")
     line = postern.closed()
     assert (line["how"], line["level"]) == ("backend-unreachable", "warning")
@@ -47,7 +47,7 @@ def test_back_end_down_is_told_in_the_clients_protocol(postern, service, reply):
 def test_raw_client_of_a_dead_back_end_gets_no_clean_end(postern):
     port = postern.serve(f"127.0.0.1:{closed_port()}", "raw")
     postern.start()
-    with connect(port, postern.authority.context()) as client, pytest.raises(OSError):
+    with connect(port, postern.authority.context()) as client, cut_off():
         client.recv(100)
 
 
@@ -124,8 +124,11 @@ def test_idle_connection_is_ended_with_the_protocols_words(postern, service, goo
         port = postern.serve(server.server, service, idle_timeout="1s")
         postern.start()
         with connect(port, postern.authority.context()) as client:
-            octets = read_to_end(client)
-        assert octets.startswith(goodbye) and bool(octets) == bool(goodbye)
+            if goodbye:
+                assert read_to_end(client).startswith(goodbye)
+            else:  # nothing to say, so nothing that looks like the server's own end
+                with cut_off():
+                    client.recv(100)
         assert postern.closed()["how"] == "idle-timeout"
         wait_for(lambda: server.held == 0, "the server's side to be closed")
 

@@ -172,13 +172,13 @@ def break_empty_certificate(pair, authority):
 
 def break_missing_key(pair, authority):
     pair.key.unlink()
-    return ["No such file"]
+    return ["does not exist"]
 
 
 def break_encrypted_key(pair, authority):
     octets = openssl("pkcs8", "-topk8", "-in", pair.key, "-passout", "pass:secret")
     pair.key.write_bytes(octets)
-    return ["pass"]
+    return ["encrypted"]
 
 
 def break_swapped_files(pair, authority):
