@@ -1,6 +1,6 @@
-// Accepting is multishot on plain descriptors (why: src/ring/ring.cc). Nothing here closes a
-// connection that was accepted: at a limit accepting stops, and who waits in the socket's queue
-// goes on waiting.
+// Accepting is multishot on plain descriptors (why: src/ring/ring.cc), one by one near a limit.
+// Nothing here closes a connection that was accepted: at a limit accepting stops, and who waits in
+// the socket's queue goes on waiting.
 #include "acceptors.h"
 
 #include <sys/socket.h>
@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "postern/base/limits.h"
 #include "postern/base/log.h"
 #include "postern/os/socket.h"
 
@@ -88,7 +89,11 @@ void Acceptors::Switch(const ViewPtr& view, std::vector<os::UniqueFd> sockets) {
 
 void Acceptors::Arm(Acceptor& acceptor) {
   if (acceptor.operation.in_flight() || acceptor.retired || paused_ || back_off_.armed()) return;
-  ring_.AcceptMultishot(acceptor.operation, acceptor.fd.get());
+  if (one_by_one_) {
+    ring_.AcceptOnce(acceptor.operation, acceptor.fd.get());
+  } else {
+    ring_.AcceptMultishot(acceptor.operation, acceptor.fd.get());
+  }
 }
 
 void Acceptors::OnAccept(Acceptor& acceptor, ring::Completion completion) {
@@ -149,6 +154,14 @@ void Acceptors::Resume() {
   if (!paused_) return;
   paused_ = false;
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) Arm(*acceptor);
+}
+
+void Acceptors::SetRoom(size_t room) {
+  const bool one_by_one = room <= static_cast<size_t>(limits::kAcceptQueue);
+  if (one_by_one == one_by_one_) return;
+  one_by_one_ = one_by_one;
+  if (!one_by_one) return;  // a single accept ends by itself
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) ring_.Cancel(acceptor->operation);
 }
 
 void Acceptors::Retire(Acceptor& acceptor) {
