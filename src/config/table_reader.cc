@@ -195,7 +195,7 @@ void TableReader::Finish() {
     reporter_.Fault(
         WhereOf(key, reporter_),
         fmt::format("unknown {} {} in {}", table ? "table" : "key", Quote(key.str()), name_),
-        near.empty() ? fmt::format("known are {}", QuoteList(known_))
+        near.empty() ? fmt::format("use one of {}", QuoteList(known_))
                      : fmt::format("did you mean {}?", Quote(near)));
   }
 }

@@ -39,8 +39,12 @@ class Collector {
   }
 
   Collected Run() {
-    for (const CertificateFiles& files : ListCertificates(certificates_, faults_)) Take(files);
+    const size_t faults_before = faults_.size();
+    const std::vector<CertificateFiles> all = ListCertificates(certificates_, faults_);
+    listing_failed_ = faults_.size() > faults_before;
+    for (const CertificateFiles& files : all) Take(files);
     ChooseDefault();
+    WarnOfNameless();
     return std::move(collected_);
   }
 
@@ -186,7 +190,7 @@ class Collector {
   }
 
   void NoDefault() {
-    if (!faults_.empty()) return;
+    if (listing_failed_) return;  // what could be the default is not known
     if (names_.empty()) {
       faults_.push_back({fmt::format("there is no certificate: {} holds no default.crt with its "
                                      "default.key, and no [[certificates.pair]] is configured",
@@ -202,6 +206,18 @@ class Collector {
                        certificates_.where});
   }
 
+  void WarnOfNameless() {
+    for (size_t i = 0; i < collected_.certificates.size(); ++i) {
+      const StoredCertificate& stored = collected_.certificates[i].get();
+      if (!stored.names.empty() || i == collected_.default_certificate) continue;
+      warnings_.push_back(
+          {fmt::format("the certificate in {} names no host and is not the default: "
+                       "no client will see it",
+                       stored.certificate_path),
+           "have it issued with the host's name as subjectAltName", certificates_.where});
+    }
+  }
+
   const config::Certificates& certificates_;
   SegmentCache& cache_;
   std::vector<Error>& faults_;
@@ -209,6 +225,7 @@ class Collector {
   std::map<Key, StoredPtr> known_;
   std::set<std::string> names_;
   bool a_name_is_unknown_ = false;  // of a pair that could not be read
+  bool listing_failed_ = false;
   Collected collected_;
 };
 

@@ -47,6 +47,7 @@ template <typename T>
 concept Plain = std::is_trivially_copyable_v<T> && std::has_unique_object_representations_v<T>;
 
 static_assert(Plain<PartHeader> && Plain<TableRef> && Plain<TextRef>);
+static_assert(sizeof(PartHeader) == 40);  // as docs/generations.md draws it; so below
 
 uint64_t Magic(PartKind kind);
 // The checksum that `part` ought to have; its size must be a multiple of 8 and hold a PartHeader.

@@ -54,6 +54,8 @@ struct NameSlot {
 
 static_assert(Plain<IndexHeader> && Plain<SegmentEntry> && Plain<CertificateEntry> &&
               Plain<NameSlot>);
+static_assert(sizeof(IndexHeader) == 128 && sizeof(SegmentEntry) == 16 &&
+              sizeof(CertificateEntry) == 56 && sizeof(NameSlot) == 16);
 
 // The place comes from the upper half of the hash, the tag from the lower. Multiplying instead of
 // masking lets the table have any size, where a power of two would waste up to half of it.

@@ -62,6 +62,9 @@ struct AddressEntry {
 
 static_assert(Plain<SettingsHeader> && Plain<ListenerEntry> && Plain<SocketEntry> &&
               Plain<BackendEntry> && Plain<ServerEntry> && Plain<AddressEntry>);
+static_assert(sizeof(SettingsHeader) == 160 && sizeof(ListenerEntry) == 40 &&
+              sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 24 && sizeof(ServerEntry) == 24 &&
+              sizeof(AddressEntry) == 136);
 
 // What a server's text came to.
 struct ResolvedServer {

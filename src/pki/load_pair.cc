@@ -180,7 +180,8 @@ Result<SecretBytes> Pkcs8(const EVP_PKEY* key, const std::string& path) {
   const int size = info == nullptr ? -1 : i2d_PKCS8_PRIV_KEY_INFO(info, nullptr);
   if (size <= 0) {
     PKCS8_PRIV_KEY_INFO_free(info);
-    return Fail(fmt::format("the private key in {} cannot be encoded: {}", path, OpenSslErrors()));
+    return Fail(fmt::format("the private key in {} cannot be encoded: {}", path, OpenSslErrors()),
+                "make a new EC, RSA or Ed25519 key, and have the certificate issued anew");
   }
   std::vector<unsigned char> der(static_cast<size_t>(size));
   unsigned char* at = der.data();
@@ -218,6 +219,7 @@ void AddWeakSignatures(Pair& pair, const Chain& chain, const std::string& path) 
          "clients refuse it: have it issued anew with SHA-256",
          {}});
   }
+  ERR_clear_error();  // X509_self_signed leaves its complaints about an odd certificate
 }
 
 void AddOpenMode(Pair& pair, const PemFile& key_file) {
@@ -252,6 +254,10 @@ std::vector<Error> PeriodWarnings(const std::string& certificate_path,
 }
 
 Result<Pair> LoadPair(const std::string& certificate_path, const std::string& key_path) {
+  // Whoever calls OpenSSL next must not take our complaints for its own.
+  const struct ClearErrors {
+    ~ClearErrors() { ERR_clear_error(); }
+  } clear_errors;
   const Result<PemFile> certificate_file = ReadPemFile(certificate_path, Content::kCertificate);
   if (!certificate_file) return std::unexpected(certificate_file.error());
   const Result<Chain> chain = ReadChain(*certificate_file);

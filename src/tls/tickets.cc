@@ -87,9 +87,8 @@ int GenerateTicket(SSL* ssl, void*) {
   return 1;
 }
 
-// Seconds since 1970.
-int64_t BornAt(const SSL_SESSION* session) {
-#if OPENSSL_VERSION_NUMBER >= 0x30400000L
+int64_t TimeOf(const SSL_SESSION* session) {
+#if OPENSSL_VERSION_NUMBER >= 0x30300000L
   return SSL_SESSION_get_time_ex(session);
 #else
   return SSL_SESSION_get_time(session);
@@ -103,7 +102,7 @@ SSL_TICKET_RETURN JudgeTicket(SSL* ssl, SSL_SESSION* session, const unsigned cha
   if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
-  const auto age = static_cast<int64_t>(time(nullptr)) - BornAt(session);
+  const auto age = static_cast<int64_t>(time(nullptr)) - TimeOf(session);
   if (age > static_cast<int64_t>(LifetimeOf(ssl))) return SSL_TICKET_RETURN_IGNORE_RENEW;
   return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }

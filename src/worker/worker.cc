@@ -79,11 +79,11 @@ int RunWorker(int channel) {
     return 1;
   }
   (*worker)->SetLog(std::move(log));
-  const int status = (*worker)->Run();
+  if ((*worker)->Run()) return 0;  // drained: nothing is in flight
   // Sessions and operations that are still in flight go with the process; taking them down one by
   // one would only delay the end.
   std::fflush(nullptr);
-  ::_exit(status);
+  ::_exit(0);
 }
 
 }  // namespace postern::worker

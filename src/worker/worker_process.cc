@@ -156,7 +156,8 @@ void WorkerProcess::Settle() {
 // --- Orders from the master ---
 
 void WorkerProcess::OnChannel(ring::Completion completion) {
-  if (completion.result < 0 && completion.result != -ECANCELED) {
+  if (completion.result == -ECANCELED) return;  // by us: the end, or the master is gone
+  if (completion.result < 0) {
     MasterGone();
     return;
   }

@@ -6,6 +6,7 @@ Every server is started here, on free high ports of the loopback interface and i
 own, and ended by its pid. A test that fails shows the logs of what it used.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -16,6 +17,10 @@ import tempfile
 import pytest
 
 from support.demo import DemoServer
+from support.dovecot import Dovecot
+from support.postern import Postern, program
+from support.postfix import DOMAIN, Postfix
+from support.tls import Authority
 from support.waiting import DEADLINE_S
 
 _SHOWN_CHARACTERS = 6000
@@ -42,9 +47,13 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
+        directories = {}  # in their order, each once
         for value in list(getattr(item, "funcargs", {}).values()):
             directory = getattr(value, "directory", None)
             if isinstance(directory, pathlib.Path):
+                directories.setdefault(directory, value)
+        for directory, value in directories.items():
+            if directory.is_dir():
                 for log in sorted(directory.glob("*.log")):
                     text = log.read_bytes().decode("utf-8", "replace")[-_SHOWN_CHARACTERS:]
                     report.sections.append((f"{type(value).__name__}: {log.name}", text))
@@ -58,18 +67,59 @@ def _directory(prefix):
     return path
 
 
+@contextlib.contextmanager
+def _temporary(prefix):
+    path = _directory(prefix)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture
 def directory():
-    path = _directory("t")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with _temporary("t") as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
-def session_directory():
-    path = _directory("s")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+def authority():
+    with _temporary("ca") as path:
+        yield Authority(path)
+
+
+@pytest.fixture(scope="session")
+def pair(authority):
+    """A certificate for localhost."""
+    return authority.issue("localhost")
+
+
+@contextlib.contextmanager
+def _postern(authority, pair, workers=2):
+    assert program().is_file(), f"{program()} is not there: build it, or say where it is in $POSTERN"
+    with _temporary("p") as path:
+        postern = Postern(path, authority, workers)
+        postern.add_pair("localhost", pair)
+        try:
+            yield postern
+        finally:
+            postern.clean_up()
+        complaints = postern.complaints()
+        assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def postern(authority, pair):
+    """The program with two workers and a certificate for localhost; the test adds the rest and starts it."""
+    with _postern(authority, pair) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_postern(authority, pair):
+    """The same for all tests of a file; who uses it starts it once."""
+    with _postern(authority, pair) as made:
+        yield made
 
 
 @pytest.fixture
@@ -77,3 +127,39 @@ def demo(directory):
     server = DemoServer(directory)
     yield server
     server.stop()
+
+
+class MailSystem:
+    """Dovecot and Postfix with some users, each taken by one test."""
+
+    def __init__(self, path):
+        self._free = [f"user{number}@{DOMAIN}" for number in range(40)]
+        self.password = "pass word"  # with a space, as users have them
+        (path / "d").mkdir()
+        (path / "p").mkdir()
+        self.directory = path / "d"
+        self.dovecot = Dovecot(path / "d", {user: self.password for user in self._free})
+        try:
+            self.postfix = Postfix(path / "p", self.dovecot.port("lmtp"), self.dovecot.auth_socket)
+        except BaseException:
+            self.dovecot.stop()
+            raise
+
+    def new_user(self):
+        return self._free.pop(0)
+
+    def stop(self):
+        self.postfix.stop()
+        self.dovecot.stop()
+
+
+@pytest.fixture(scope="session")
+def mail_system():
+    if os.geteuid() != 0:
+        pytest.skip("Dovecot and Postfix change users, which takes root")
+    with _temporary("m") as path:
+        system = MailSystem(path)
+        try:
+            yield system
+        finally:
+            system.stop()

@@ -208,7 +208,7 @@ class Searcher {
       case 5: {
         uint64_t value = kEdgeValues[Below(kEdgeValues.size())];
         if (Below(2) == 0) value = std::byteswap(value);
-        std::memcpy(input.data() + at, &value, std::min(rest, size_t{1} << Below(4)));
+        if (rest > 0) std::memcpy(&*begin, &value, std::min(rest, size_t{1} << Below(4)));
         break;
       }
       case 6: {

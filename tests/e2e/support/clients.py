@@ -56,14 +56,21 @@ SyncState *
 
 
 class Dialog:
-    """A line dialog by hand over a connected (TLS) socket."""
+    """A line dialog by hand over a connected (TLS) socket, which stays its owner's."""
 
     def __init__(self, sock):
         self.sock = sock
-        self.lines = sock.makefile("rb")
+        self.pending = b""
 
     def line(self):
-        return self.lines.readline()
+        """The next line with its end; b"" at the stream's end."""
+        while b"\n" not in self.pending:
+            octets = self.sock.recv(65536)
+            if not octets:
+                break
+            self.pending += octets
+        line, end, self.pending = self.pending.partition(b"\n")
+        return line + end
 
     def until(self, *starts):
         """The next line that starts with one of `starts`; AssertionError when the stream ends first."""
@@ -76,6 +83,3 @@ class Dialog:
     def ask(self, command, *starts):
         self.sock.sendall(command + b"\r\n")
         return self.until(*starts)
-
-    def at_end(self):
-        return self.lines.read(1) == b""

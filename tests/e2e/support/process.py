@@ -8,13 +8,18 @@ import subprocess
 from support.waiting import DEADLINE_S, wait_for
 
 
-def alive(pid):
-    """Whether a process with that pid runs (a zombie does not)."""
+def state(pid):
+    """The letter of a process's state as in ps; "X" when there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+            return stat.read().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return "X"
+
+
+def alive(pid):
+    """Whether a process with that pid runs (a zombie does not)."""
+    return state(pid) not in "ZX"
 
 
 def children(pid):

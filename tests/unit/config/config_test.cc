@@ -240,6 +240,12 @@ f:15:9: unknown level "warn" in [log]; did you mean "warning"? known values are 
 )");
 }
 
+TEST_CASE("config: an unknown key near to none is answered with all that there are") {
+  CHECK(Faults(WithLeast("colour = 1\n")) ==
+        "f:8:1: unknown key \"colour\" in [backends.dovecot]; use one of \"servers\" or "
+        "\"connect_timeout\"\n");
+}
+
 TEST_CASE("config: what is missing is named") {
   CHECK(Faults("") ==
         "f: there is no listener; add a table [listeners.NAME] with address, port, service and "

@@ -168,6 +168,15 @@ TEST_CASE("compile: which certificate is the default") {
     CHECK(Has(text, "postern.toml:5:1: no certificate has the name \"betta\""));
     CHECK(Has(text, "did you mean \"beta\"?"));
   }
+  SECTION("none is, beside another fault") {
+    site.Write("bad.crt", "x");
+    site.Write("bad.key", "x");
+    CHECK(site.Faults().size() == 2);
+  }
+  SECTION("one that has no key is one fault, not two") {
+    site.Write("default.crt", "x");
+    CHECK(site.Faults().size() == 1);
+  }
   SECTION("one that cannot be used is one fault, not two") {
     site.Write("default.crt", "x");
     site.Write("default.key", "x");
@@ -265,6 +274,19 @@ TEST_CASE("compile: an expired certificate is served, with a warning every time"
   const GenerationPtr first = site.Compile();
   CHECK(Has(AllOf(first->warnings), "expired at"));
   CHECK(Has(AllOf(site.Compile(first)->warnings), "postern.toml:5:1: the certificate in "));
+}
+
+TEST_CASE("compile: a certificate that no client will see is warned of") {
+  Site site;
+  site.Pair("default", "mail.example.com");
+  pki::CertificateSpec spec;
+  spec.common_name = "An Organization";
+  spec.alternative_names.clear();
+  site.Write("nameless.crt", pki::Pem(pki::MakeCertificate(spec, site.key.get()).get()));
+  site.Write("nameless.key", pki::Pem(site.key.get()));
+  CHECK(Has(AllOf(site.Compile()->warnings), "nameless.crt names no host"));
+  site.certificates().default_name = "nameless";
+  CHECK(site.Compile()->warnings.empty());
 }
 
 TEST_CASE("compile: a server that does not resolve is that back end's trouble alone") {

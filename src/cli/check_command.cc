@@ -1,0 +1,128 @@
+// check: everything that a start or a reload would find wrong, without touching what runs. It goes
+// the same way as they do (config::Load, generation::Compile), so that it cannot be of another
+// opinion.
+//
+// Where a start would make a self-signed pair, one is made in a directory of its own and thrown
+// away: the rest can then be checked like any other configuration, and nothing is left behind.
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "commands.h"
+#include "postern/config/config.h"
+#include "postern/generation/compile.h"
+#include "postern/os/process.h"
+#include "postern/pki/certificate.h"
+#include "report.h"
+#include "summary.h"
+
+namespace postern::cli {
+namespace {
+
+// A self-signed pair in a temporary directory, removed with it.
+class TemporaryPair {
+ public:
+  static Result<TemporaryPair> Make() {
+    const char* base = ::getenv("TMPDIR");
+    std::string path = fmt::format("{}/postern-check-XXXXXX", base != nullptr ? base : "/tmp");
+    if (::mkdtemp(path.data()) == nullptr) {
+      return FailErrno("cannot make a directory for a trial certificate", errno,
+                       "name a directory that can be written to in TMPDIR");
+    }
+    TemporaryPair pair(path);
+    if (Status made = pki::InstallSelfSigned(path); !made) return std::unexpected(made.error());
+    return pair;
+  }
+  TemporaryPair(TemporaryPair&& other) noexcept : directory_(std::exchange(other.directory_, {})) {}
+  TemporaryPair& operator=(TemporaryPair&&) = delete;
+  ~TemporaryPair() {
+    if (directory_.empty()) return;
+    ::unlink((directory_ + "/default.crt").c_str());
+    ::unlink((directory_ + "/default.key").c_str());
+    ::rmdir(directory_.c_str());
+  }
+
+  const std::string& directory() const { return directory_; }
+
+ private:
+  explicit TemporaryPair(std::string directory) : directory_(std::move(directory)) {}
+  std::string directory_;
+};
+
+struct Checked {
+  config::Loaded loaded;
+  generation::GenerationPtr generation;
+  bool would_make_pair = false;
+};
+
+// A user that is named has to be there. Without a name there is always one to fall back on.
+std::vector<Error> CheckUser(const config::Process& process) {
+  if (process.user.empty()) return {};
+  Result<os::Identity> identity = os::LookUpIdentity(process.user, process.group);
+  if (identity.has_value()) return {};
+  identity.error().where = process.where;
+  return {std::move(identity.error())};
+}
+
+std::expected<Checked, std::vector<Error>> CheckFile(const std::string& path) {
+  auto loaded = config::Load(path);
+  if (!loaded.has_value()) return std::unexpected(std::move(loaded.error()));
+  Checked checked{std::move(*loaded), nullptr, false};
+  std::optional<TemporaryPair> pair;
+  config::Loaded trial = checked.loaded;
+  if (generation::NeedsSelfSigned(trial.config.certificates)) {
+    Result<TemporaryPair> made = TemporaryPair::Make();
+    if (!made.has_value()) return std::unexpected(std::vector{std::move(made.error())});
+    checked.would_make_pair = true;
+    pair.emplace(std::move(*made));
+    trial.config.certificates.directory = pair->directory();
+  }
+  std::vector<Error> faults = CheckUser(trial.config.process);
+  auto generation = generation::Compile(trial, nullptr, 1);
+  if (!generation.has_value()) {
+    faults.insert(faults.end(), generation.error().begin(), generation.error().end());
+  }
+  if (!faults.empty()) return std::unexpected(std::move(faults));
+  checked.generation = std::move(*generation);
+  return checked;
+}
+
+int Check(const std::string& path, bool quiet) {
+  const auto checked = CheckFile(path);
+  if (!checked.has_value()) {
+    PrintErrors(checked.error());
+    fmt::print(stderr, "postern: {} in {}: it would not be served\n",
+               Count(checked.error().size(), "fault"), path);
+    return kFailed;
+  }
+  std::vector<Error> warnings = checked->loaded.warnings;
+  warnings.insert(warnings.end(), checked->generation->warnings.begin(),
+                  checked->generation->warnings.end());
+  PrintWarnings(warnings);
+  if (quiet) return kOk;
+  Print(fmt::format("{}: no faults{}\n\n", path,
+                    warnings.empty() ? "" : ", " + Count(warnings.size(), "warning")));
+  Print(Summary(checked->loaded.config, *checked->generation, checked->would_make_pair));
+  return kOk;
+}
+
+}  // namespace
+
+void AddCheckCommand(CLI::App& app, int& status) {
+  CLI::App* check = app.add_subcommand("check", "Say what is wrong with a configuration");
+  auto path = std::make_shared<std::string>(kDefaultConfig);
+  auto quiet = std::make_shared<bool>(false);
+  AddConfigOption(*check, *path);
+  check->add_flag("-q,--quiet", *quiet, "Print faults and warnings only, no summary");
+  check->footer(R"(
+Reads the file and everything that it names: certificates and keys, the back ends' host
+names. Every fault is shown at once, as FILE:LINE:COLUMN: what is wrong; what to do. Then
+comes what would be served. Run it as the user that starts Postern: keys have to be readable.
+Exit status: 0 when it can be served (perhaps with warnings), 1 when it has faults.)");
+  check->callback([path, quiet, &status] { status = Check(*path, *quiet); });
+}
+
+}  // namespace postern::cli

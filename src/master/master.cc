@@ -1,0 +1,84 @@
+// The master's entry: what has to be set before anything else, the first loading, and what is
+// printed when a start is refused.
+#include "postern/master/master.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <vector>
+
+#include "master/master_process.h"
+#include "postern/base/log.h"
+#include "postern/os/process.h"
+
+namespace postern::master {
+namespace {
+
+// For rings and key segments of all workers; rings of an unprivileged user are charged to it.
+constexpr uint64_t kLockedMemory = uint64_t{1} << 30;
+
+// Descriptors 0, 1 and 2 must be something, or a socket of ours would become "standard error".
+void OpenStandardDescriptors() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    [[maybe_unused]] const int null = ::open("/dev/null", O_RDWR);
+  }
+}
+
+Status SetUpProcess() {
+  OpenStandardDescriptors();
+  ::umask(077);
+  ::signal(SIGPIPE, SIG_IGN);
+  os::RaiseDescriptorLimit();
+  os::RaiseLockedMemoryLimit(kLockedMemory);
+  return os::MakeUndumpable();  // the master holds keys
+}
+
+int Refuse(const std::vector<Error>& faults) {
+  for (const Error& fault : faults) fmt::print(stderr, "postern: {}\n", fault.ToString());
+  fmt::print(stderr, "postern: not started\n");
+  return 1;
+}
+
+MasterOptions Options(const std::string& config_path) {
+  MasterOptions options;
+  options.config_path = config_path;
+  options.load = [config_path](const generation::GenerationPtr& previous, uint64_t number) {
+    return LoadGeneration(config_path, previous, number, false);
+  };
+  options.spawn = [](uint32_t id, int channel) {
+    return os::SpawnSelf({"worker", "--id", fmt::to_string(id)}, {{channel, worker::kChannelFd}});
+  };
+  return options;
+}
+
+}  // namespace
+
+int RunMaster(const std::string& config_path) {
+  if (Status set = SetUpProcess(); !set) return Refuse({set.error()});
+  // Signals still act as by default here: Ctrl-C ends a start that hangs in the resolver.
+  LoadOutcome first = LoadGeneration(config_path, nullptr, 1, true);
+  if (!first) return Refuse(first.error());
+
+  std::vector<Error> faults;
+  std::unique_ptr<MasterProcess> master =
+      MasterProcess::Create(Options(config_path), std::move(*first), faults);
+  if (master == nullptr) return Refuse(faults);
+  const Status ended = master->Run();
+  const int status = ended ? 0 : Refuse({ended.error()});
+  const bool loading = master->loading();
+  master.reset();
+  if (loading) {
+    // The loader thread is still reading or resolving; static objects must not be destroyed under
+    // it, and nobody wants to wait for it.
+    std::fflush(nullptr);
+    ::_exit(status);
+  }
+  return status;
+}
+
+}  // namespace postern::master

@@ -1,0 +1,192 @@
+// What the master is told to do, by signals and over the control socket, and how it ends.
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <tuple>
+#include <utility>
+
+#include "master/master_process.h"
+#include "master/status.h"
+#include "postern/base/log.h"
+#include "postern/os/clock.h"
+
+namespace postern::master {
+namespace {
+
+// Workers that have not ended this long after their drain time are stuck.
+constexpr uint64_t kDrainGraceMs = 5'000;
+constexpr uint64_t kQuitGraceMs = 1'000;
+
+std::string Asker(const admin::Request& request) {
+  return fmt::format("control socket, process {} of user {}", request.pid, request.uid);
+}
+
+}  // namespace
+
+void MasterProcess::OnSignal(int signal, uint64_t now_ms) {
+  switch (signal) {
+    case SIGCHLD:
+      supervisor_->Reap(now_ms);
+      return;
+    case SIGHUP:
+      Reload("SIGHUP", nullptr, now_ms);
+      return;
+    case SIGUSR1:
+      std::ignore = ReopenLog();
+      return;
+    case SIGTERM:
+      stage_ < Stage::kDraining ? BeginDrain("SIGTERM", now_ms)
+                                : BeginQuit("a second SIGTERM", now_ms);
+      return;
+    case SIGINT:
+      BeginQuit("SIGINT", now_ms);
+      return;
+    default:
+      LogLine(LogLevel::kNotice, "signal ignored").Field("signal", signal);
+      return;
+  }
+}
+
+void MasterProcess::OnRequest(const admin::Request& request) {
+  const uint64_t now_ms = os::MonotonicMs();
+  const std::string& line = request.line;
+  if (line == "status" || line == "status json") {
+    control_->Answer(request.client, {true, Report(line == "status json")});
+  } else if (line == "reload") {
+    const auto answer = [this, client = request.client](const admin::Reply& reply) {
+      control_->Answer(client, reply);
+    };
+    Reload(Asker(request), answer, now_ms);
+  } else if (line == "reopen") {
+    const Status reopened = ReopenLog();
+    control_->Answer(request.client, reopened ? admin::Reply{true, "log reopened"}
+                                              : admin::Reply{false, reopened.error().ToString()});
+  } else if (line == "stop") {
+    control_->Answer(request.client, {true, fmt::format("draining: connections have {} s to end",
+                                                        config_.drain_timeout_ms / 1000)});
+    BeginDrain(Asker(request), now_ms);
+  } else if (line == "stop now") {
+    control_->Answer(request.client, {true, "stopping at once"});
+    BeginQuit(Asker(request), now_ms);
+  } else {
+    control_->Answer(request.client,
+                     {false,
+                      "unknown request; there are: status, status json, reload, reopen, stop, "
+                      "stop now"});
+  }
+}
+
+void MasterProcess::Reload(std::string_view by, Reloader::Answer answer, uint64_t now_ms) {
+  LogLine(LogLevel::kNotice, "reload requested").Field("by", by);
+  if (stage_ == Stage::kStarting) {
+    if (answer) answer({false, "Postern is starting; ask again when it serves"});
+    return;
+  }
+  reloader_->Request(std::move(answer), now_ms);
+}
+
+Status MasterProcess::ReopenLog() {
+  Status reopened = log_->Reopen();
+  if (!reopened) {
+    LogLine(LogLevel::kError, "log not reopened")
+        .Field("reason", reopened.error().ToString())
+        .Field("action", "going on with the old one");
+    return reopened;
+  }
+  supervisor_->SendLog();
+  LogLine(LogLevel::kNotice, "log reopened");
+  return {};
+}
+
+void MasterProcess::Adopt(const config::Config& config, std::optional<LogTarget> target) {
+  if (target) {
+    log_->Use(std::move(*target));
+  } else {
+    log_->Adjust(config.log);
+  }
+  config_ = config;
+  supervisor_->SendLog();
+  supervisor_->set_start(StartTemplate(config));
+  supervisor_->set_start_timeout(config.prepare_timeout_ms);
+}
+
+void MasterProcess::RunDeadlines(uint64_t now_ms) {
+  if (now_ms >= tickets_rotated_ms_ + config_.tickets.rotate_s * 1000) RotateTickets(now_ms);
+  if (!stage_ends_ms_ || now_ms < *stage_ends_ms_) return;
+  stage_ends_ms_.reset();
+  if (supervisor_->running() == 0) return;
+  LogLine(LogLevel::kWarning, "workers killed")
+      .Field("workers", supervisor_->running())
+      .Field("reason", "they did not end in time");
+  stage_ = Stage::kKilling;
+  supervisor_->KillAll();
+}
+
+// From here on nothing new is taken up: no restarts, no reloads. The master lets go of the
+// listening sockets; a worker closes its own when it has taken what waited in their queues, so
+// that from then on the kernel refuses who comes.
+void MasterProcess::StopServing() {
+  supervisor_->StopRestarting();
+  reloader_->Stop("Postern is stopping");
+  rollout_->Cancel("Postern is stopping");
+  rollout_->CloseListeners();
+}
+
+void MasterProcess::BeginDrain(std::string_view by, uint64_t now_ms) {
+  if (stage_ >= Stage::kDraining) return;
+  {
+    LogLine line(LogLevel::kNotice, "draining");
+    line.Field("by", by).FieldMs("timeout", config_.drain_timeout_ms);
+  }
+  stage_ = Stage::kDraining;
+  StopServing();
+  supervisor_->SendAll(worker::MessageType::kDrain, config_.drain_timeout_ms);
+  stage_ends_ms_ = now_ms + config_.drain_timeout_ms + kDrainGraceMs;
+}
+
+void MasterProcess::BeginQuit(std::string_view by, uint64_t now_ms) {
+  if (stage_ >= Stage::kQuitting) return;
+  LogLine(LogLevel::kNotice, "ending at once").Field("by", by);
+  stage_ = Stage::kQuitting;
+  StopServing();
+  supervisor_->SendAll(worker::MessageType::kQuit);
+  stage_ends_ms_ = now_ms + kQuitGraceMs;
+}
+
+std::string_view MasterProcess::StageName() const {
+  switch (stage_) {
+    case Stage::kStarting:
+      return "starting";
+    case Stage::kServing:
+      return "serving";
+    case Stage::kDraining:
+      return "draining";
+    case Stage::kQuitting:
+    case Stage::kKilling:
+      return "ending";
+  }
+  return "unknown";
+}
+
+std::string MasterProcess::Report(bool json) const {
+  const uint64_t now_ms = os::MonotonicMs();
+  StatusReport report;
+  report.state = StageName();
+  report.pid = ::getpid();
+  report.uptime_ms = now_ms - started_ms_;
+  report.config_path = options_.config_path;
+  report.now_s = os::WallSeconds();
+  for (uint32_t id = 0; id < supervisor_->size(); ++id) {
+    report.workers.push_back(DescribeWorker(supervisor_->View(id), now_ms));
+    StatusReport::Worker& worker = report.workers.back();
+    if (worker.pid != 0 && stage_ >= Stage::kDraining) worker.state = StageName();
+  }
+  DescribeGeneration(report, rollout_->current(), config_);
+  DescribeParts(report, rollout_->holdings());
+  report.reload_running = reloader_->busy();
+  report.last_reload = reloader_->last();
+  return json ? FormatStatusJson(report) : FormatStatus(report);
+}
+
+}  // namespace postern::master

@@ -1,0 +1,180 @@
+// A reload in order: load (on the loader thread), open what must be opened (log, sockets), let the
+// workers prepare and switch (rollout.cc), adopt the rest. Everything that can fail comes before
+// the first worker switches, so that a refused reload changes nothing.
+#include "master/reloader.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "postern/base/log.h"
+#include "postern/os/clock.h"
+
+namespace postern::master {
+namespace {
+
+std::string Lines(const std::vector<Error>& errors, std::string_view prefix) {
+  std::string text;
+  for (const Error& error : errors) text += fmt::format("{}{}\n", prefix, error.ToString());
+  return text;
+}
+
+template <typename T>
+void NoteChange(std::vector<Error>& notes, const config::Process& wanted, std::string_view key,
+                const T& before, const T& now) {
+  if (before == now) return;
+  notes.push_back({fmt::format("[process] {} was changed; the running Postern keeps {}", key,
+                               before == T() ? "its default" : fmt::format("\"{}\"", before)),
+                   "restart Postern for it to take effect", wanted.where});
+}
+
+}  // namespace
+
+std::vector<Error> RestartNeeded(const config::Config& running, const config::Config& wanted) {
+  std::vector<Error> notes;
+  const config::Process& a = running.process;
+  const config::Process& b = wanted.process;
+  NoteChange(notes, b, "workers", a.workers, b.workers);
+  if (a.pin != b.pin) {
+    notes.push_back({"[process] pin was changed; running workers stay as they are",
+                     "restart Postern for it to take effect", b.where});
+  }
+  NoteChange(notes, b, "user", a.user, b.user);
+  NoteChange(notes, b, "group", a.group, b.group);
+  NoteChange(notes, b, "pid_file", a.pid_file, b.pid_file);
+  NoteChange(notes, b, "control_socket", a.control_socket, b.control_socket);
+  if (running.limits.buffers != wanted.limits.buffers) {
+    notes.push_back({"[limits] buffers was changed; only workers that start from now on use it",
+                     "restart Postern for all to use it", b.where});
+  }
+  return notes;
+}
+
+void LogWarnings(const std::vector<Error>& warnings) {
+  for (const Error& warning : warnings) {
+    LogLine(LogLevel::kWarning, "configuration warning").Field("reason", warning.ToString());
+  }
+}
+
+Result<std::unique_ptr<Reloader>> Reloader::Create(config::Config running, uint32_t workers,
+                                                   Rollout& rollout, const MasterLog& log,
+                                                   Load load, Adopt adopt) {
+  Result<Loader> loader = Loader::Create();
+  if (!loader) return std::unexpected(loader.error());
+  return std::unique_ptr<Reloader>(new Reloader(std::move(running), workers, rollout, log,
+                                                std::move(*loader), std::move(load),
+                                                std::move(adopt)));
+}
+
+Reloader::Reloader(config::Config running, uint32_t workers, Rollout& rollout, const MasterLog& log,
+                   Loader loader, Load load, Adopt adopt)
+    : config_(std::move(running)),
+      workers_(workers),
+      rollout_(rollout),
+      log_(log),
+      loader_(std::move(loader)),
+      load_(std::move(load)),
+      adopt_(std::move(adopt)) {}
+
+void Reloader::Request(Answer answer, uint64_t now_ms) {
+  if (stopped_) {
+    if (answer) answer({false, "Postern is stopping"});
+    return;
+  }
+  if (running_reload_) {
+    again_ = true;
+    if (answer) next_waiters_.push_back(std::move(answer));
+    return;
+  }
+  if (answer) waiters_.push_back(std::move(answer));
+  StartLoad(now_ms);
+}
+
+void Reloader::StartLoad(uint64_t now_ms) {
+  running_reload_ = true;
+  started_ms_ = now_ms;
+  const Status started =
+      loader_.Start([load = load_, previous = rollout_.current().generation,
+                     number = next_number_++] { return load(previous, number); });
+  if (!started) Refuse({started.error()});
+}
+
+void Reloader::Stop(const std::string& reason) {
+  stopped_ = true;
+  AnswerAll(waiters_, {false, reason});
+  AnswerAll(next_waiters_, {false, reason});
+}
+
+void Reloader::Run(uint64_t now_ms) {
+  std::optional<LoadOutcome> outcome = loader_.Take();
+  if (!outcome || stopped_) return;
+  if (outcome->has_value()) {
+    Loaded(std::move(**outcome), now_ms);
+  } else {
+    Refuse(outcome->error());
+  }
+}
+
+void Reloader::Loaded(LoadedGeneration loaded, uint64_t now_ms) {
+  std::vector<Error> notes = RestartNeeded(config_, loaded.config);
+  loaded.warnings.insert(loaded.warnings.end(), notes.begin(), notes.end());
+  loaded.config.process = config_.process;
+  if (!log_.Same(loaded.config.log)) {
+    Result<LogTarget> target = OpenLog(loaded.config.log);
+    if (!target) return Refuse({target.error()});
+    pending_log_ = std::move(*target);
+  }
+  auto listeners =
+      ListenerSet::Make(loaded.generation->sockets, workers_, rollout_.current().listeners);
+  if (!listeners) return Refuse(listeners.error());
+  Proposal proposal{loaded.generation, std::move(*listeners)};
+  const uint64_t timeout_ms = loaded.config.prepare_timeout_ms;
+  pending_ = std::move(loaded);
+  rollout_.Begin(std::move(proposal), timeout_ms, now_ms,
+                 [this](const Status& status) { RolledOut(status); });
+}
+
+void Reloader::RolledOut(const Status& status) {
+  if (!status) return Refuse({status.error()});
+  const generation::Generation& generation = *pending_->generation;
+  std::string text =
+      fmt::format("generation {} serves: {} certificate{}, {} read again\n", generation.number,
+                  generation.certificates, generation.certificates == 1 ? "" : "s",
+                  generation.certificates_read);
+  text += Lines(pending_->warnings, "warning: ");
+  adopt_(pending_->config, std::exchange(pending_log_, std::nullopt));
+  config_ = std::move(pending_->config);
+  LogWarnings(pending_->warnings);
+  {
+    LogLine line(LogLevel::kNotice, "reloaded");
+    line.Field("generation", generation.number).Field("certificates", generation.certificates);
+    line.Field("certificates_read", generation.certificates_read);
+    line.FieldMs("took", os::MonotonicMs() - started_ms_);
+  }
+  Conclude(true, std::move(text));
+}
+
+void Reloader::Refuse(const std::vector<Error>& faults) {
+  for (const Error& fault : faults) {
+    LogLine(LogLevel::kError, "reload refused").Field("reason", fault.ToString());
+  }
+  Conclude(false, Lines(faults, "") + "nothing has changed: what served goes on serving\n");
+}
+
+void Reloader::Conclude(bool ok, std::string text) {
+  pending_.reset();
+  pending_log_.reset();
+  const uint64_t now_ms = os::MonotonicMs();
+  last_ = ReloadResult{ok, os::WallSeconds(), now_ms - started_ms_, std::move(text)};
+  running_reload_ = false;
+  AnswerAll(waiters_, {ok, last_->text});
+  if (!std::exchange(again_, false) || stopped_) return;
+  waiters_ = std::exchange(next_waiters_, {});
+  StartLoad(now_ms);
+}
+
+void Reloader::AnswerAll(std::vector<Answer>& waiters, const admin::Reply& reply) {
+  for (const Answer& answer : std::exchange(waiters, {})) answer(reply);
+}
+
+}  // namespace postern::master

@@ -1,0 +1,137 @@
+"""A Dovecot of the tests' own: IMAP, POP3, LMTP, ManageSieve and Postfix's password checks.
+
+Needs root, as Dovecot's processes change users. Its configuration language differs between 2.3
+(Debian 12) and 2.4 (Debian 13); what does not is written once.
+"""
+
+import re
+import shutil
+import socket
+import subprocess
+
+from support.ports import free_port
+from support.process import Process
+from support.waiting import wait_for
+
+MAIL_USER, MAIL_GROUP = "nobody", "nogroup"
+
+_HEAD_23 = """
+protocols = imap pop3 lmtp sieve
+disable_plaintext_auth = no
+mail_location = maildir:{directory}/mail/%u
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {directory}/users
+}}
+userdb {{
+  driver = static
+  args = uid={user} gid={group} home={directory}/mail/%u
+}}
+"""
+
+_HEAD_24 = """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols = imap pop3 lmtp sieve
+auth_allow_cleartext = yes
+mail_driver = maildir
+mail_path = {directory}/mail/%{{user}}
+passdb passwd-file {{
+  passwd_file_path = {directory}/users
+  default_password_scheme = PLAIN
+}}
+userdb static {{
+  fields {{
+    uid = {user}
+    gid = {group}
+    home = {directory}/mail/%{{user}}
+  }}
+}}
+"""
+
+_COMMON = """
+base_dir = {directory}/run
+state_dir = {directory}/state
+log_path = {directory}/dovecot.log
+ssl = no
+listen = 127.0.0.1
+first_valid_uid = 1
+mail_uid = {user}
+mail_gid = {group}
+mail_max_userip_connections = 2000
+
+service imap-login {{
+  service_count = 0
+  client_limit = 2000
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+  unix_listener {directory}/imap.sock {{
+    mode = 0666
+  }}
+}}
+service pop3-login {{
+  service_count = 0
+  inet_listener pop3 {{
+    port = {pop3}
+  }}
+  inet_listener pop3s {{
+    port = 0
+  }}
+}}
+service managesieve-login {{
+  inet_listener sieve {{
+    port = {sieve}
+  }}
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {lmtp}
+  }}
+}}
+service auth {{
+  unix_listener {directory}/auth.sock {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+def version():
+    text = subprocess.run(["dovecot", "--version"], check=True, stdout=subprocess.PIPE).stdout.decode()
+    return tuple(int(number) for number in re.match(r"(\d+)\.(\d+)", text).groups())
+
+
+class Dovecot:
+    def __init__(self, directory, users):
+        """`users`: name to password."""
+        self.directory = directory
+        self.ports = {name: free_port() for name in ("imap", "pop3", "sieve", "lmtp")}
+        self.imap_socket = directory / "imap.sock"
+        self.auth_socket = directory / "auth.sock"
+        (directory / "users").write_text("".join(f"{u}:{{PLAIN}}{p}\n" for u, p in users.items()))
+        (directory / "mail").mkdir()
+        shutil.chown(directory / "mail", MAIL_USER, MAIL_GROUP)
+        head = _HEAD_23 if version() < (2, 4) else _HEAD_24
+        configuration = directory / "dovecot.conf"
+        configuration.write_text((head + _COMMON).format(
+            directory=directory, user=MAIL_USER, group=MAIL_GROUP, **self.ports))
+        self.process = Process(["dovecot", "-F", "-c", configuration], directory / "dovecot-start.log")
+        wait_for(self._serves, "Dovecot to serve")
+
+    def _serves(self):
+        assert self.process.running(), "Dovecot ended:\n" + self.process.text()
+        try:
+            with socket.create_connection(("127.0.0.1", self.ports["imap"])) as client:
+                return client.recv(100).startswith(b"* OK")
+        except OSError:
+            return False
+
+    def port(self, service):
+        return self.ports[service]
+
+    def stop(self):
+        self.process.stop()
