@@ -83,13 +83,22 @@ class SharedCipher {
   uint64_t loaded_ = 0;  // id of the key that is set; 0: none
 };
 
-SharedCipher& Shared(AeadKind kind, Direction direction) {
-  static thread_local std::array<std::array<SharedCipher, 2>, 3> ciphers = {{
+// Connections that outlive the thread's ciphers (those in static objects, at exit) have nothing to
+// forget there any more.
+thread_local bool ciphers_gone = false;
+
+struct SharedCiphers {
+  ~SharedCiphers() { ciphers_gone = true; }
+  std::array<std::array<SharedCipher, 2>, 3> all = {{
       {{{"AES-128-GCM", kOpening}, {"AES-128-GCM", kSealing}}},
       {{{"AES-256-GCM", kOpening}, {"AES-256-GCM", kSealing}}},
       {{{"ChaCha20-Poly1305", kOpening}, {"ChaCha20-Poly1305", kSealing}}},
   }};
-  return ciphers[static_cast<size_t>(kind)][direction];
+};
+
+SharedCipher& Shared(AeadKind kind, Direction direction) {
+  static thread_local SharedCiphers ciphers;
+  return ciphers.all[static_cast<size_t>(kind)][direction];
 }
 
 }  // namespace
@@ -118,7 +127,7 @@ AeadKey& AeadKey::operator=(AeadKey&& other) noexcept {
 AeadKey::~AeadKey() { Forget(); }
 
 void AeadKey::Forget() {
-  if (id_ != 0) {
+  if (id_ != 0 && !ciphers_gone) {
     Shared(kind_, kOpening).Forget(id_);
     Shared(kind_, kSealing).Forget(id_);
   }
