@@ -66,6 +66,10 @@ Result<LogTarget> OpenLog(const config::Log& config) {
   if (!fd) {
     Error error = fd.error();
     error.what = "log: " + error.what;
+    if (error.remedy.empty()) {
+      error.remedy =
+          "mend that, or set [log] destination to another file, \"stderr\" or \"syslog\"";
+    }
     return std::unexpected(std::move(error));
   }
   return LogTarget{config, std::move(*fd)};

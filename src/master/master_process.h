@@ -65,7 +65,7 @@ class MasterProcess {
   void OnSignal(int signal, uint64_t now_ms);
   void OnRequest(const admin::Request& request);
   void Reload(std::string_view by, Reloader::Answer answer, uint64_t now_ms);
-  void ReopenLog();
+  Status ReopenLog();
   void Adopt(const config::Config& config, std::optional<LogTarget> target);
   void BeginDrain(std::string_view by, uint64_t now_ms);
   void BeginQuit(std::string_view by, uint64_t now_ms);

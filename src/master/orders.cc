@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <tuple>
 #include <utility>
 
 #include "master/master_process.h"
@@ -32,7 +33,7 @@ void MasterProcess::OnSignal(int signal, uint64_t now_ms) {
       Reload("SIGHUP", nullptr, now_ms);
       return;
     case SIGUSR1:
-      ReopenLog();
+      std::ignore = ReopenLog();
       return;
     case SIGTERM:
       stage_ < Stage::kDraining ? BeginDrain("SIGTERM", now_ms)
@@ -58,8 +59,9 @@ void MasterProcess::OnRequest(const admin::Request& request) {
     };
     Reload(Asker(request), answer, now_ms);
   } else if (line == "reopen") {
-    ReopenLog();
-    control_->Answer(request.client, {true, ""});
+    const Status reopened = ReopenLog();
+    control_->Answer(request.client, reopened ? admin::Reply{true, "log reopened"}
+                                              : admin::Reply{false, reopened.error().ToString()});
   } else if (line == "stop") {
     control_->Answer(request.client, {true, fmt::format("draining: connections have {} s to end",
                                                         config_.drain_timeout_ms / 1000)});
@@ -84,15 +86,17 @@ void MasterProcess::Reload(std::string_view by, Reloader::Answer answer, uint64_
   reloader_->Request(std::move(answer), now_ms);
 }
 
-void MasterProcess::ReopenLog() {
-  if (Status reopened = log_->Reopen(); !reopened) {
+Status MasterProcess::ReopenLog() {
+  Status reopened = log_->Reopen();
+  if (!reopened) {
     LogLine(LogLevel::kError, "log not reopened")
         .Field("reason", reopened.error().ToString())
         .Field("action", "going on with the old one");
-    return;
+    return reopened;
   }
   supervisor_->SendLog();
   LogLine(LogLevel::kNotice, "log reopened");
+  return {};
 }
 
 void MasterProcess::Adopt(const config::Config& config, std::optional<LogTarget> target) {
@@ -175,6 +179,8 @@ std::string MasterProcess::Report(bool json) const {
   report.now_s = os::WallSeconds();
   for (uint32_t id = 0; id < supervisor_->size(); ++id) {
     report.workers.push_back(DescribeWorker(supervisor_->View(id), now_ms));
+    StatusReport::Worker& worker = report.workers.back();
+    if (worker.pid != 0 && stage_ >= Stage::kDraining) worker.state = StageName();
   }
   DescribeGeneration(report, rollout_->current(), config_);
   DescribeParts(report, rollout_->holdings());

@@ -44,6 +44,7 @@ class AeadRecord final : public Record {
   size_t MemoryUsed() const override { return sizeof(*this) + output_.capacity(); }
 
  private:
+  Opened OnIllegalHeader(Bytes record);
   Opened Dispatch(uint8_t type, MutableBytes content);
   Opened OnData(MutableBytes content);
   Opened OnAlert(Bytes content);
@@ -76,6 +77,7 @@ Opened AeadRecord::Open(MutableBytes record) {
   if (open_ended_) return {OpenKind::kFailed, {}, "the connection has failed before"};
   // RFC 8446 section 6.1: what comes after close_notify MUST be ignored.
   if (peer_closed_) return {OpenKind::kCloseNotify, {}, nullptr};
+  if (PeekRecord(record).total != record.size()) return OnIllegalHeader(record);
   // RFC 8446 section 5: after the handshake all is encrypted; a change_cipher_spec too is refused
   // with unexpected_message.
   if (read_.tls13() && std::to_integer<uint8_t>(record[0]) != kApplicationData) {
@@ -100,6 +102,17 @@ Opened AeadRecord::Open(MutableBytes record) {
     return Fail(SSL_AD_RECORD_OVERFLOW, "a record longer than was agreed");
   }
   return Dispatch(opened.type, opened.content);
+}
+
+Opened AeadRecord::OnIllegalHeader(Bytes record) {
+  const auto type = std::to_integer<uint8_t>(record[0]);
+  if (type < 20 || type > 23) {
+    return Fail(SSL_AD_UNEXPECTED_MESSAGE, "octets that are not a TLS record");
+  }
+  if (record[1] != std::byte{3}) {
+    return Fail(SSL_AD_PROTOCOL_VERSION, "a record of another protocol version");
+  }
+  return Fail(SSL_AD_RECORD_OVERFLOW, "a record that is too long");
 }
 
 Opened AeadRecord::Dispatch(uint8_t type, MutableBytes content) {

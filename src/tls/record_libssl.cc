@@ -50,10 +50,16 @@ Opened LibsslRecord::Open(MutableBytes record) {
   *window_ = WireWindow{.in = record, .out = &output_};
   ERR_clear_error();
   // libssl has read the whole record into memory of its own before it writes plaintext back here.
+  const bool whole = PeekRecord(record).total == record.size();
   const int result = SSL_read(ssl_.get(), record.data(), static_cast<int>(record.size()));
-  const Opened opened = Judge(result, record);
+  Opened opened = Judge(result, record);
   *window_ = WireWindow{};
   ERR_clear_error();
+  if (!whole && opened.kind != OpenKind::kFailed) {
+    // libssl waits for the rest of a record that is not to be.
+    open_failed_ = seal_failed_ = true;
+    opened = {.failure = "an illegal record"};
+  }
   return opened;
 }
 

@@ -87,6 +87,14 @@ int GenerateTicket(SSL* ssl, void*) {
   return 1;
 }
 
+int64_t TimeOf(const SSL_SESSION* session) {
+#if OPENSSL_VERSION_NUMBER >= 0x30300000L
+  return SSL_SESSION_get_time_ex(session);
+#else
+  return SSL_SESSION_get_time(session);
+#endif
+}
+
 // Called with what came out of a ticket. libssl has judged the lifetime that the ticket names; the
 // listener's may have become shorter since.
 SSL_TICKET_RETURN JudgeTicket(SSL* ssl, SSL_SESSION* session, const unsigned char*, size_t,
@@ -94,7 +102,7 @@ SSL_TICKET_RETURN JudgeTicket(SSL* ssl, SSL_SESSION* session, const unsigned cha
   if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
-  const auto age = static_cast<int64_t>(time(nullptr)) - SSL_SESSION_get_time(session);
+  const auto age = static_cast<int64_t>(time(nullptr)) - TimeOf(session);
   if (age > static_cast<int64_t>(LifetimeOf(ssl))) return SSL_TICKET_RETURN_IGNORE_RENEW;
   return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }

@@ -92,6 +92,18 @@ Result<generation::SegmentPtr> Generations::MapSegment(const PartEntry& part, in
   return telling;
 }
 
+Result<std::shared_ptr<tls::ServerContexts>> Generations::MakeContexts(
+    PartId id, int fd, const std::map<PartId, generation::SegmentPtr>& segments) {
+  if (std::shared_ptr<tls::ServerContexts> known = contexts_[id].lock()) return known;
+  Result<generation::CertificateIndexPtr> certificates =
+      generation::CertificateIndex::Map(fd, segments);
+  if (!certificates) return std::unexpected(certificates.error());
+  Result<std::shared_ptr<tls::ServerContexts>> contexts =
+      tls::ServerContexts::Create(Tell(std::move(*certificates), id, released_), ticket_keys_);
+  if (contexts) contexts_[id] = *contexts;
+  return contexts;
+}
+
 Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
   std::map<PartId, generation::SegmentPtr> segments;
   generation::SettingsPtr settings;
@@ -121,11 +133,8 @@ Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
   if (settings == nullptr || index.second < 0) {
     return Fail("the generation came without its settings or its name index");
   }
-  Result<generation::CertificateIndexPtr> certificates =
-      generation::CertificateIndex::Map(index.second, segments);
-  if (!certificates) return std::unexpected(certificates.error());
-  Result<std::shared_ptr<tls::ServerContexts>> contexts = tls::ServerContexts::Create(
-      Tell(std::move(*certificates), index.first, released_), ticket_keys_);
+  Result<std::shared_ptr<tls::ServerContexts>> contexts =
+      MakeContexts(index.first, index.second, segments);
   if (!contexts) return std::unexpected(contexts.error());
 
   Prepared prepared;
@@ -145,8 +154,8 @@ std::vector<PartId> Generations::TakeReleased() {
   std::vector<PartId> released;
   released.swap(*released_);
   for (const PartId id : released) {
-    const auto segment = segments_.find(id);
-    if (segment != segments_.end() && segment->second.expired()) segments_.erase(segment);
+    segments_.erase(id);
+    contexts_.erase(id);
   }
   return released;
 }

@@ -67,14 +67,19 @@ class Generations {
   Result<Prepared> Build(Incoming& incoming);
   Result<generation::SettingsPtr> MapSettings(generation::PartId id, int fd);
   Result<generation::SegmentPtr> MapSegment(const PartEntry& part, int fd);
+  Result<std::shared_ptr<tls::ServerContexts>> MakeContexts(
+      generation::PartId id, int fd,
+      const std::map<generation::PartId, generation::SegmentPtr>& segments);
 
   const shm::TicketKeys& ticket_keys_;
   uint64_t incoming_number_ = 0;
   Incoming incoming_;
   uint64_t prepared_number_ = 0;
   Prepared prepared_;
-  // Segments are shared between generations: each is mapped once.
+  // Generations share segments, and the index too when no certificate changed: each is mapped once,
+  // and the contexts made from an index stay warm across reloads.
   std::map<generation::PartId, std::weak_ptr<const generation::Segment>> segments_;
+  std::map<generation::PartId, std::weak_ptr<tls::ServerContexts>> contexts_;
   Released released_ = std::make_shared<std::vector<generation::PartId>>();
 };
 

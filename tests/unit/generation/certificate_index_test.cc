@@ -220,6 +220,19 @@ TEST_CASE("index: a table of names without a free slot is refused, not searched 
   CHECK_FALSE(example.Map(Forged(image)).has_value());
 }
 
+TEST_CASE("index: a chain whose lengths lie behind their table is refused") {
+  const Example example;
+  Image image = BuildIndex(example.input).bytes;
+  IndexHeader header;
+  std::memcpy(&header, image.data(), sizeof header);
+  REQUIRE(header.lengths.count == 3);
+  header.lengths.count = 2;  // the octets are still there, and would make a sound chain
+  std::memcpy(image.data(), &header, sizeof header);
+  const Result<CertificateIndexPtr> cut = example.Map(Forged(image));
+  REQUIRE_FALSE(cut.has_value());
+  CHECK(cut.error().what.find("a chain is damaged") != std::string::npos);
+}
+
 TEST_CASE("index: a truncated image is refused, forged or not") {
   const Example example;
   const Image image = BuildIndex(example.input).bytes;

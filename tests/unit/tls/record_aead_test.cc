@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/unit/catch.h"
@@ -367,6 +368,20 @@ TEST_CASE("Records of other types", "[tls][record_aead]") {
       Pair pair(tls13);
       pair.CheckRefused(pair.Make(type, Octets({1})), SSL_AD_UNEXPECTED_MESSAGE);
     }
+  }
+}
+
+TEST_CASE("Illegal headers", "[tls][record_aead]") {
+  const bool tls13 = GENERATE(false, true);
+  const std::vector<std::pair<std::vector<std::byte>, unsigned>> cases = {
+      {Octets({23, 3, 3, 255, 255}), SSL_AD_RECORD_OVERFLOW},
+      {Octets({24, 3, 3, 0, 5}), SSL_AD_UNEXPECTED_MESSAGE},
+      {Octets({23, 2, 0, 0, 5}), SSL_AD_PROTOCOL_VERSION},
+      {Octets("GET /"), SSL_AD_UNEXPECTED_MESSAGE},
+  };
+  for (const auto& [header, alert] : cases) {
+    Pair pair(tls13);
+    pair.CheckRefused(header, alert);
   }
 }
 
