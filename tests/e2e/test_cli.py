@@ -45,7 +45,7 @@ pid_file = 7
 [[certificates.pair]]
 name = "main"
 certificate = "{pair.certificate}"
-key = "{directory}/missing.key"
+key = "{pair.key}"
 
 [listeners.imap]
 address = "300.1.2.3"
@@ -79,7 +79,25 @@ servers = ["127.0.0.1"]
         assert found, f"nothing is said of line {line}: {answer}"
         for word in words:
             assert any(word in text for text in found), f"{word} is not in {found}"
-    assert "missing.key" in answer.text, answer
+
+
+def test_check_reports_every_faulty_pair_at_once(postern, authority, directory):
+    one, other = authority.issue("one"), authority.issue("other")
+    garbage = directory / "garbage.pem"
+    garbage.write_text("no certificate")
+    pairs = postern.config["certificates"]["pair"]
+    for name, certificate, key in (("mismatch", one.certificate, other.key), ("garbage", garbage, one.key),
+                                   ("missing", one.certificate, directory / "missing.key"),
+                                   ("good", one.certificate, one.key)):
+        pairs.append({"name": name, "certificate": certificate, "key": key})
+    postern.serve("127.0.0.1:1")
+    postern.write()
+    answer = postern.command("check")
+    assert answer.status != 0
+    for word in (one.certificate.name, "garbage.pem", "missing.key"):
+        assert word in answer.text, answer
+    lines = {line.split(":")[1] for line in answer.text.splitlines() if line.startswith(f"{postern.path}:")}
+    assert len(lines) == 3, answer
 
 
 @pytest.mark.parametrize("text, words", [
