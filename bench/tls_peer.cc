@@ -69,11 +69,7 @@ const shm::TicketKeys& Keys() {
 }
 
 SSL_CTX* ClientContext() {
-  static SSL_CTX* context = [] {
-    SSL_CTX* made = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
-    return made;
-  }();
+  static SSL_CTX* context = SSL_CTX_new(TLS_client_method());
   return context;
 }
 
