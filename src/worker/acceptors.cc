@@ -4,6 +4,7 @@
 #include "acceptors.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,6 +18,15 @@ namespace {
 
 // How long accepting rests after the system had no descriptor or memory for a connection.
 constexpr uint64_t kBackOffMs = 200;
+
+// Whether two descriptors are of one socket. The address does not tell: "::" that becomes "*" is
+// another socket on the same address.
+bool SameSocket(int a, int b) {
+  struct stat first {};
+  struct stat second {};
+  return ::fstat(a, &first) == 0 && ::fstat(b, &second) == 0 && first.st_ino == second.st_ino &&
+         first.st_dev == second.st_dev;
+}
 
 bool Exhausted(int error_number) {
   return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS ||
@@ -65,9 +75,9 @@ void Acceptors::Switch(const ViewPtr& view, std::vector<os::UniqueFd> sockets) {
   std::vector<std::unique_ptr<Acceptor>> old;
   old.swap(acceptors_);
   for (uint32_t i = 0; i < sockets.size(); ++i) {
-    const os::SocketAddress& address = view->settings->sockets()[i].address;
     const auto same = std::find_if(old.begin(), old.end(), [&](const auto& acceptor) {
-      return acceptor != nullptr && !acceptor->retired && acceptor->address() == address;
+      return acceptor != nullptr && !acceptor->retired &&
+             SameSocket(acceptor->fd.get(), sockets[i].get());
     });
     if (same != old.end()) {
       (*same)->view = view;
