@@ -321,6 +321,28 @@ def test_listener_gets_a_new_service_on_the_same_address(postern, authority):
         assert not hammer.failures
 
 
+def test_listener_widens_to_both_families_and_narrows_again(postern, authority):
+    """"::" and "*" are one address to the kernel and two sockets: IPv4 clients are served or refused as written."""
+    with LineServer() as server:
+        port = postern.serve(server.server, address="::")
+        postern.start()
+        context = authority.context()
+        with connect(port, context, address="::1") as held:
+            assert held.recv(1000) == b"* OK server\r\n"
+            for _ in range(2):
+                assert refused(port)
+                postern.config["listeners"]["test"]["address"] = "*"
+                postern.reload()
+                for host in ("127.0.0.1", "::1"):
+                    for _ in range(8):  # enough to reach every worker
+                        with connect(port, context, address=host) as client:
+                            assert client.recv(1000) == b"* OK server\r\n"
+                postern.config["listeners"]["test"]["address"] = "::"
+                postern.reload()
+            held.sendall(b"x\n")
+            assert held.recv(1000) == b"server x\n"
+
+
 def test_reloads_asked_for_at_once_are_all_answered(postern, authority):
     with LineServer() as server:
         postern.serve(server.server)
