@@ -14,7 +14,7 @@
 #include <tuple>
 
 #include "generation/certificate_files.h"
-#include "generation/nearest.h"
+#include "postern/config/suggest.h"
 
 namespace postern::generation {
 namespace {
@@ -177,7 +177,8 @@ class Collector {
     // What is there but cannot be used has been reported.
     if (names_.contains(name) || a_name_is_unknown_) return;
     if (asked_for) {
-      const std::string nearest = Nearest(name, names_);
+      const std::vector<std::string_view> known(names_.begin(), names_.end());
+      const std::string_view nearest = config::Nearest(name, known);
       faults_.push_back(
           {fmt::format("no certificate has the name \"{}\", which default asks for", name),
            nearest.empty() ? "name one of the pairs, or a NAME.crt in the directory"

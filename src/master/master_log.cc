@@ -133,6 +133,7 @@ void MasterLog::Write(LogLevel level, std::string_view line) {
     Result<os::UniqueFd> again = os::ConnectSyslog();
     if (again) {
       target_.fd = std::move(*again);
+      reconnected_ = true;
       error_number = TryWrite(level, line);
     }
   }

@@ -38,6 +38,10 @@ class MasterLog : public LogSink {
   // Level and format of `config`, for the destination in use.
   void Adjust(const config::Log& config);
 
+  // Whether the syslog daemon was reached anew since the last call: workers then need the
+  // descriptor again.
+  bool TakeReconnected() { return std::exchange(reconnected_, false); }
+
   // For kLog messages; the descriptor stays ours.
   std::pair<worker::LogSetUp, int> ForWorkers() const;
 
@@ -50,6 +54,7 @@ class MasterLog : public LogSink {
 
   LogTarget target_;
   bool failing_ = false;
+  bool reconnected_ = false;
 };
 
 }  // namespace postern::master

@@ -148,14 +148,17 @@ Status MasterProcess::Run() {
 }
 
 void MasterProcess::Started(const Status& status) {
-  if (status) {
-    if (stage_ == Stage::kStarting) stage_ = Stage::kServing;
-    LogServing();
+  if (stage_ != Stage::kStarting) return;  // told to end meanwhile
+  if (!status) {
+    refused_ = status;
+    BeginQuit("a failed start", os::MonotonicMs());
     return;
   }
-  if (stage_ != Stage::kStarting) return;
-  refused_ = status;
-  BeginQuit("a failed start", os::MonotonicMs());
+  stage_ = Stage::kServing;
+  LogServing();
+  for (Reloader::Answer& answer : std::exchange(early_reloads_, {})) {
+    reloader_->Request(std::move(answer), os::MonotonicMs());
+  }
 }
 
 void MasterProcess::LogServing() const {
@@ -201,6 +204,7 @@ void MasterProcess::Turn() {
   while (const std::optional<int> signal = os::ReadSignal(signals_.get())) {
     OnSignal(*signal, now_ms);
   }
+  if (log_->TakeReconnected()) supervisor_->SendLog();
   supervisor_->Run(now_ms);
   rollout_->Run(now_ms);
   reloader_->Run(now_ms);

@@ -80,7 +80,8 @@ class MasterProcess {
   Stage stage_ = Stage::kStarting;
   std::optional<uint64_t> stage_ends_ms_;
   uint64_t tickets_rotated_ms_;
-  Status refused_;  // why the start was
+  Status refused_;                               // why the start was
+  std::vector<Reloader::Answer> early_reloads_;  // asked for before the first generation served
 
   // In the order in which they are made; they go in the reverse one.
   os::PidFile pid_file_;

@@ -80,7 +80,7 @@ void MasterProcess::OnRequest(const admin::Request& request) {
 void MasterProcess::Reload(std::string_view by, Reloader::Answer answer, uint64_t now_ms) {
   LogLine(LogLevel::kNotice, "reload requested").Field("by", by);
   if (stage_ == Stage::kStarting) {
-    if (answer) answer({false, "Postern is starting; ask again when it serves"});
+    early_reloads_.push_back(std::move(answer));
     return;
   }
   reloader_->Request(std::move(answer), now_ms);
@@ -129,6 +129,9 @@ void MasterProcess::RunDeadlines(uint64_t now_ms) {
 void MasterProcess::StopServing() {
   supervisor_->StopRestarting();
   reloader_->Stop("Postern is stopping");
+  for (Reloader::Answer& answer : std::exchange(early_reloads_, {})) {
+    reloader_->Request(std::move(answer), os::MonotonicMs());  // which refuses it
+  }
   rollout_->Cancel("Postern is stopping");
   rollout_->CloseListeners();
 }

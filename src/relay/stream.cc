@@ -58,7 +58,7 @@ void Stream::PumpReceive() {
     return;
   }
   if (receiving_ != Receive::kIdle || !want_receive_ || starved_node_.linked()) return;
-  if (bulk_) {
+  if (bulk_ || !io_.multishot) {
     receiving_ = Receive::kOnce;
     io_.ring.ReceiveOnce(receive_, fd_, io_.pool);
   } else {

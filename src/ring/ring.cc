@@ -128,6 +128,12 @@ void Ring::AcceptMultishot(Operation& operation, int listener) {
   ::io_uring_sqe_set_data(sqe, &operation);
 }
 
+void Ring::AcceptOnce(Operation& operation, int listener) {
+  io_uring_sqe* sqe = Begin(operation);
+  ::io_uring_prep_accept(sqe, listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  ::io_uring_sqe_set_data(sqe, &operation);
+}
+
 void Ring::ReceiveMultishot(Operation& operation, DirectFd fd, const BufferPool& pool) {
   io_uring_sqe* sqe = Begin(operation);
   ::io_uring_prep_recv_multishot(sqe, static_cast<int>(Number(fd)), nullptr, 0, 0);

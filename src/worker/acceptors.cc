@@ -1,13 +1,15 @@
-// Accepting is multishot on plain descriptors (why: src/ring/ring.cc). Nothing here closes a
-// connection that was accepted: at a limit accepting stops, and who waits in the socket's queue
-// goes on waiting.
+// Accepting is multishot on plain descriptors (why: src/ring/ring.cc), one by one near a limit.
+// Nothing here closes a connection that was accepted: at a limit accepting stops, and who waits in
+// the socket's queue goes on waiting.
 #include "acceptors.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "postern/base/limits.h"
 #include "postern/base/log.h"
 #include "postern/os/socket.h"
 
@@ -16,6 +18,15 @@ namespace {
 
 // How long accepting rests after the system had no descriptor or memory for a connection.
 constexpr uint64_t kBackOffMs = 200;
+
+// Whether two descriptors are of one socket. The address does not tell: "::" that becomes "*" is
+// another socket on the same address.
+bool SameSocket(int a, int b) {
+  struct stat first {};
+  struct stat second {};
+  return ::fstat(a, &first) == 0 && ::fstat(b, &second) == 0 && first.st_ino == second.st_ino &&
+         first.st_dev == second.st_dev;
+}
 
 bool Exhausted(int error_number) {
   return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS ||
@@ -64,9 +75,9 @@ void Acceptors::Switch(const ViewPtr& view, std::vector<os::UniqueFd> sockets) {
   std::vector<std::unique_ptr<Acceptor>> old;
   old.swap(acceptors_);
   for (uint32_t i = 0; i < sockets.size(); ++i) {
-    const os::SocketAddress& address = view->settings->sockets()[i].address;
     const auto same = std::find_if(old.begin(), old.end(), [&](const auto& acceptor) {
-      return acceptor != nullptr && !acceptor->retired && acceptor->address() == address;
+      return acceptor != nullptr && !acceptor->retired &&
+             SameSocket(acceptor->fd.get(), sockets[i].get());
     });
     if (same != old.end()) {
       (*same)->view = view;
@@ -88,7 +99,11 @@ void Acceptors::Switch(const ViewPtr& view, std::vector<os::UniqueFd> sockets) {
 
 void Acceptors::Arm(Acceptor& acceptor) {
   if (acceptor.operation.in_flight() || acceptor.retired || paused_ || back_off_.armed()) return;
-  ring_.AcceptMultishot(acceptor.operation, acceptor.fd.get());
+  if (one_by_one_) {
+    ring_.AcceptOnce(acceptor.operation, acceptor.fd.get());
+  } else {
+    ring_.AcceptMultishot(acceptor.operation, acceptor.fd.get());
+  }
 }
 
 void Acceptors::OnAccept(Acceptor& acceptor, ring::Completion completion) {
@@ -149,6 +164,14 @@ void Acceptors::Resume() {
   if (!paused_) return;
   paused_ = false;
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) Arm(*acceptor);
+}
+
+void Acceptors::SetRoom(size_t room) {
+  const bool one_by_one = room <= static_cast<size_t>(limits::kAcceptQueue);
+  if (one_by_one == one_by_one_) return;
+  one_by_one_ = one_by_one;
+  if (!one_by_one) return;  // a single accept ends by itself
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) ring_.Cancel(acceptor->operation);
 }
 
 void Acceptors::Retire(Acceptor& acceptor) {

@@ -44,6 +44,10 @@ class Acceptors {
   void Pause();
   void Resume();
   bool paused() const { return paused_; }
+  // SetRoom says how many connections may still come. With little room they are accepted one by
+  // one, because a multishot accept takes all that wait at once, and what is beyond the room would
+  // hold descriptors that the others need.
+  void SetRoom(size_t room);
   // Stop retires all sockets.
   void Stop();
   // No socket is left, retired ones included.
@@ -68,6 +72,7 @@ class Acceptors {
   Hooks hooks_;
   ring::Timer back_off_;
   bool paused_ = false;
+  bool one_by_one_ = false;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
 };
 

@@ -23,6 +23,11 @@ constexpr uint64_t kOrphanDrainMs = 30'000;
 // Descriptor places that a table gets at least, so that a reload may raise limits.connections.
 constexpr uint64_t kDirectFloor = 32'768;
 
+// What closes, or connects anew, holds its places a moment longer: hence the margin.
+size_t SessionPlaces(uint32_t table) {
+  return (table - std::min(limits::kDirectMargin, table / 4)) / 2;
+}
+
 uint32_t ShareOf(uint32_t all, uint32_t workers) { return (all + workers - 1) / workers; }
 
 // The table holds two places per connection and a margin, as far as RLIMIT_NOFILE allows.
@@ -81,6 +86,7 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
                              std::unique_ptr<ring::BufferPool> backend_pool)
     : channel_(channel),
       start_(start),
+      places_(SessionPlaces(DirectDescriptors(start))),
       now_ms_(os::MonotonicMs()),
       pages_(std::move(pages)),
       counters_(*reinterpret_cast<shm::WorkerCounters*>(pages_.counters.mutable_bytes().data())),
@@ -89,8 +95,8 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
       backend_pool_(std::move(backend_pool)),
       timers_(now_ms_),
       log_(*ring_, timers_, counters_, now_ms_),
-      client_io_{*ring_, *client_pool_, starved_clients_},
-      backend_io_{*ring_, *backend_pool_, starved_backends_},
+      client_io_{*ring_, *client_pool_, starved_clients_, true},
+      backend_io_{*ring_, *backend_pool_, starved_backends_, false},
       session_io_{client_io_, backend_io_, timers_, picker_,
                   counters_,  sessions_,   now_ms_, scratch_},
       generations_(pages_.ticket_keys),
@@ -282,10 +288,8 @@ void WorkerProcess::MasterGone() {
 // --- Connections ---
 
 size_t WorkerProcess::MaxSessions() const {
-  // What closes, or connects anew, holds its places a moment longer.
-  const size_t places = (DirectDescriptors(start_) - limits::kDirectMargin) / 2;
   const size_t wanted = ShareOf(view_->settings->max_connections(), start_.workers);
-  return std::max<size_t>(std::min(places, wanted), 1);
+  return std::max<size_t>(std::min(places_, wanted), 1);
 }
 
 void WorkerProcess::Admit(Acceptors::Connection connection) {
@@ -303,13 +307,16 @@ void WorkerProcess::Admit(Acceptors::Connection connection) {
 }
 
 void WorkerProcess::AdmitWaiting() {
+  if (view_ == nullptr) return;
+  const size_t most = MaxSessions();
+  acceptors_.SetRoom(most - std::min(most, sessions_.size()));
   if (!acceptors_.paused()) return;
-  while (!waiting_.empty() && sessions_.size() < MaxSessions()) {
+  while (!waiting_.empty() && sessions_.size() < most) {
     Acceptors::Connection next = std::move(waiting_.front());
     waiting_.pop_front();
     BeginSession(std::move(next));
   }
-  if (waiting_.empty() && sessions_.size() < MaxSessions()) acceptors_.Resume();
+  if (waiting_.empty() && sessions_.size() < most) acceptors_.Resume();
 }
 
 void WorkerProcess::BeginSession(Acceptors::Connection connection) {

@@ -80,6 +80,7 @@ class WorkerProcess {
 
   const int channel_;
   const Start start_;
+  const size_t places_;  // sessions that the descriptor table has room for
   uint64_t now_ms_;
   SharedPages pages_;
   shm::WorkerCounters& counters_;

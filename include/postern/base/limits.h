@@ -44,6 +44,9 @@ inline constexpr uint32_t kCompletionEntries = 8192;
 // Descriptor slots kept free beyond two per connection: accepts that completed before a cancel
 // took hold, and connections that are still closing.
 inline constexpr uint32_t kDirectMargin = 256;
+// The queue of a listening socket, as far as net.core.somaxconn allows it. A multishot accept takes
+// a whole queue at once, so with less room than this for connections they are accepted one by one.
+inline constexpr int kAcceptQueue = 4096;
 // Contexts made on first use and kept per worker; the least recently used one goes first.
 inline constexpr size_t kMaxContexts = 4096;
 // Log bytes that may wait for a stuck log destination before lines are dropped and counted.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "postern/base/bytes.h"
+#include "postern/base/limits.h"
 #include "postern/base/result.h"
 #include "postern/os/socket_address.h"
 #include "postern/os/unique_fd.h"
@@ -22,10 +23,10 @@ namespace postern::os {
 struct ListenerOptions {
   bool v6_only = true;
   bool listen = true;
-  int backlog = 4096;
+  int backlog = limits::kAcceptQueue;
 };
 Result<UniqueFd> MakeListener(const SocketAddress& address, const ListenerOptions& options);
-Status StartListening(int fd, const SocketAddress& address, int backlog = 4096);
+Status StartListening(int fd, const SocketAddress& address, int backlog = limits::kAcceptQueue);
 
 // MakeStream makes an unconnected, non-blocking, close-on-exec stream socket for `family`; for IP
 // with TCP_NODELAY and SO_KEEPALIVE. (Ring::Abort ends such a socket with a reset.)

@@ -26,6 +26,10 @@ struct StreamIo {
   ring::Ring& ring;
   ring::BufferPool& pool;
   StarvedStreams& starved;
+  // Receive multishot while a stream is quiet. For clients: their commands are small and many. Not
+  // for servers, which answer in bursts at full speed: 32 buffers were taken before a pause took
+  // hold.
+  bool multishot = false;
 };
 
 // StreamOwner hears of a stream's events. Calls come from completions only, never from within a
@@ -61,8 +65,8 @@ class Stream {
   void WantReceive(bool want) { want_receive_ = want; }
   // After what is queued, end our direction (FIN).
   void WantFinish() { want_finish_ = true; }
-  // Queue takes octets that lie in `slot`: as they are, or, while the peer does not read, as a copy, so
-  // that slow readers pin no slots.
+  // Queue takes octets that lie in `slot`: as they are, or, while the peer does not read, as a
+  // copy, so that slow readers pin no slots.
   void Queue(const ring::Slot& slot, MutableBytes part) {
     if (stalled_) {
       out_.AppendCopy(part);

@@ -51,6 +51,7 @@ class Ring {
   // --- Requests; each puts `operation` in flight until its last completion ---
   // Accepts until cancelled or failed; results are plain descriptors (non-blocking, close-on-exec).
   void AcceptMultishot(Operation& operation, int listener);
+  void AcceptOnce(Operation& operation, int listener);
   // Receives into the pool's buffers. Multishot: until cancelled, failed, ended (0), or the pool is
   // empty (-ENOBUFS). Once: one completion.
   void ReceiveMultishot(Operation& operation, DirectFd fd, const BufferPool& pool);

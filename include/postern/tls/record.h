@@ -41,8 +41,8 @@ class Record {
   virtual ~Record() = default;
 
   // Open opens the one whole record that `record` is (as PeekRecord measured it), in place. A
-  // header that PeekRecord calls illegal may be given alone: it fails with the alert for it. What it
-  // then has to say to the peer (KeyUpdate, alert) waits in TakeOutput, and must be sent before
+  // header that PeekRecord calls illegal may be given alone: it fails with the alert for it. What
+  // it then has to say to the peer (KeyUpdate, alert) waits in TakeOutput, and must be sent before
   // anything that is sealed later.
   virtual Opened Open(MutableBytes record) = 0;
 

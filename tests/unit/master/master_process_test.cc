@@ -120,6 +120,21 @@ TEST_CASE("master: serves, tells, reloads and drains over its control socket") {
   CHECK_FALSE(std::filesystem::exists(whole.config.process.control_socket));
 }
 
+TEST_CASE("master: a reload asked for during the start is done after it") {
+  Whole whole;
+  REQUIRE(whole.Create());
+  Result<admin::Reply> reload = Fail("");
+  Result<admin::Reply> stop = Fail("");
+  CHECK(whole.Run([&] {
+    reload = whole.Ask("reload");
+    stop = whole.Ask("stop now");
+  }));
+  CHECK(stop);
+  REQUIRE(reload);
+  CHECK(reload->ok);
+  CHECK(Has(reload->text, "generation 2 serves"));
+}
+
 TEST_CASE("master: obeys its signals") {
   Whole whole;
   whole.behaviours = {{0, "stubborn"}};

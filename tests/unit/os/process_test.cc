@@ -61,7 +61,7 @@ void Say(int fd, const std::string& text) {
 
 // --- What the tests below run in a child ---
 
-TEST_CASE("process child: tells what it was started with", "[.spawned-tell]") {
+TEST_CASE("spawned child: tells what it was started with", "[.spawned-tell]") {
   sigset_t blocked;
   ::sigprocmask(SIG_BLOCK, nullptr, &blocked);
   struct sigaction pipe_action {};
@@ -76,12 +76,12 @@ TEST_CASE("process child: tells what it was started with", "[.spawned-tell]") {
   Say(4, "four");
 }
 
-TEST_CASE("process child: writes each descriptor's number to it", "[.spawned-number]") {
+TEST_CASE("spawned child: writes each descriptor's number to it", "[.spawned-number]") {
   std::istringstream numbers(::getenv("POSTERN_TEST_FDS"));
   for (int fd = -1; numbers >> fd;) Say(fd, fmt::to_string(fd));
 }
 
-TEST_CASE("process child: drops its privileges for good", "[.spawned-drop]") {
+TEST_CASE("spawned child: drops its privileges for good", "[.spawned-drop]") {
   REQUIRE(BecomeIdentity(65534, 65534));
   CHECK(::getuid() == 65534);
   CHECK(::getgid() == 65534);
@@ -95,7 +95,7 @@ TEST_CASE("process child: drops its privileges for good", "[.spawned-drop]") {
   CHECK(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
 }
 
-TEST_CASE("process child: pins itself and raises its limits", "[.spawned-limits]") {
+TEST_CASE("spawned child: pins itself and raises its limits", "[.spawned-limits]") {
   const std::vector<int> cpus = AllowedCpus();
   REQUIRE_FALSE(cpus.empty());
   REQUIRE(PinToCpu(cpus.back()));

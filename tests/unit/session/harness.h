@@ -143,8 +143,8 @@ class Harness {
     ring = std::move(*made);
     client_pool = MakePool(0, options.slots, 0, limits::kFullRecord);
     backend_pool = MakePool(1, options.slots, limits::kSlotHeadroom, limits::kMaxPlaintext);
-    client_io = std::make_unique<relay::StreamIo>(*ring, *client_pool, starved_clients);
-    backend_io = std::make_unique<relay::StreamIo>(*ring, *backend_pool, starved_backends);
+    client_io = std::make_unique<relay::StreamIo>(*ring, *client_pool, starved_clients, true);
+    backend_io = std::make_unique<relay::StreamIo>(*ring, *backend_pool, starved_backends, false);
     io = std::make_unique<SessionIo>(*client_io, *backend_io, timers, picker, counters, table,
                                      now_ms, scratch);
     auto listener = os::MakeListener(*os::SocketAddress::FromIp("127.0.0.1", 0), {});

@@ -105,6 +105,24 @@ TEST_CASE("Records behind the handshake stay with the caller", "[tls][handshake]
                                 wire.end()}) == "a1 CAPABILITY\r\n");
 }
 
+TEST_CASE("Key exchange is the best that both sides have", "[tls][handshake]") {
+  const auto group_with = [](const char* groups) {
+    return test::Connect(*OneHost(), kPolicy, {},
+                         [groups](SSL_CTX* context) {
+                           OnlyVersion(TLS1_3_VERSION)(context);
+                           SSL_CTX_set1_groups_list(context, groups);
+                         })
+        .facts.group;
+  };
+  CHECK(group_with("P-384:X25519:P-256") == "P-384");  // no second round trip
+  CHECK(group_with("P-256") == "P-256");
+  CHECK(group_with("X25519") == "X25519");
+#if OPENSSL_VERSION_NUMBER >= 0x30500000L
+  CHECK(group_with("X25519MLKEM768:X25519") == "X25519MLKEM768");
+  CHECK(test::Connect(*OneHost()).facts.group == "X25519MLKEM768");
+#endif
+}
+
 TEST_CASE("What is not TLS is named and gets no answer", "[tls][handshake]") {
   const Refusal http = Offer("GET / HTTP/1.1\r\n\r\n");
   CHECK(http.failure == HandshakeFailure::kPlainHttp);

@@ -1,0 +1,49 @@
+// What the TLS benchmarks share: a server with one certificate, and a client of libssl's in memory.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "postern/base/bytes.h"
+#include "postern/tls/server_contexts.h"
+
+namespace postern::bench {
+
+enum class KeyKind { kEcdsaP256, kRsa2048 };
+
+// Server contexts over one fresh self-signed certificate, with ticket keys of their own.
+std::shared_ptr<tls::ServerContexts> MakeServer(KeyKind kind);
+
+inline constexpr tls::ListenerPolicy kPolicy = {.listener = "imaps", .service = "imap"};
+
+// Client is the other end of one handshake.
+class Client {
+ public:
+  // `version` is TLS1_2_VERSION or TLS1_3_VERSION; `session` (may be null) is offered for
+  // resumption.
+  Client(int version, SSL_SESSION* session);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // Step takes what the server sent and returns what goes to it.
+  std::vector<std::byte> Step(Bytes from_server);
+  // The session to resume next time; the caller frees it. Null when the server gave none.
+  SSL_SESSION* TakeSession();
+  bool resumed() const { return SSL_session_reused(ssl_) == 1; }
+  // Seals application data as the client.
+  std::vector<std::byte> Write(Bytes plain);
+
+ private:
+  SSL* ssl_;
+};
+
+// Carries a handshake through; returns the record layer, or null when it failed. The time spent in
+// the server alone is added to `server_seconds`.
+std::unique_ptr<tls::Record> Connect(tls::ServerContexts& server, Client& client,
+                                     double& server_seconds);
+
+}  // namespace postern::bench
