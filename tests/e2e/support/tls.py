@@ -23,8 +23,13 @@ class Pair:
         self.key = key
 
     def put_in_place_of(self, other):
-        """Replaces the files of `other` as an administrator's tool would: by renaming."""
+        """Replaces the files of `other` as an administrator's tool would: by renaming.
+
+        A file that this pair has lost is lost there too."""
         for mine, theirs in ((self.certificate, other.certificate), (self.key, other.key)):
+            if not mine.exists():
+                theirs.unlink()
+                continue
             new = theirs.with_suffix(".new")
             new.write_bytes(mine.read_bytes())
             new.chmod(0o600)
@@ -42,7 +47,7 @@ class Authority:
                 "-subj", "/CN=Tests", "-addext", "keyUsage=critical,keyCertSign",
                 "-keyout", directory / "ca.key", "-out", self.ca)
 
-    def issue(self, common_name, names=("localhost",), algorithm="ec", days=20):
+    def issue(self, common_name, names=("localhost",), algorithm="ec", expired=False):
         """A new pair for the host `names` (and the loopback addresses)."""
         self._count += 1
         base = self.directory / f"{self._count}-{common_name}"
@@ -54,8 +59,19 @@ class Authority:
         extensions = base.with_suffix(".ext")
         alternatives = ",".join([f"DNS:{name}" for name in names] + ["IP:127.0.0.1", "IP:::1"])
         extensions.write_text(f"subjectAltName={alternatives}\nauthorityKeyIdentifier=keyid\n")
-        openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.directory / "ca.key",
-                "-CAcreateserial", "-days", days, "-extfile", extensions, "-out", pair.certificate)
+        files = ["-in", request, "-extfile", extensions, "-out", pair.certificate]
+        if expired:  # `openssl ca` alone takes dates in every version
+            (self.directory / "index.txt").touch()
+            settings = self.directory / "ca.cnf"
+            settings.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.directory}/index.txt\n"
+                                f"new_certs_dir={self.directory}\ndefault_md=sha256\npolicy=p\n"
+                                "[p]\ncommonName=supplied\n")
+            openssl("ca", "-batch", "-notext", "-rand_serial", "-config", settings, "-cert", self.ca, "-keyfile",
+                    self.directory / "ca.key", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z",
+                    *files)
+        else:
+            openssl("x509", "-req", "-CA", self.ca, "-CAkey", self.directory / "ca.key", "-CAcreateserial",
+                    "-days", 20, *files)
         return pair
 
     def context(self, version=None, alpn=None):
