@@ -1,6 +1,10 @@
 """Fixtures of the end-to-end tests: the real program, real servers behind it, real clients.
 
-    /usr/bin/python3 -m pytest tests/e2e            # the program is $POSTERN or build/src/cli/postern
+    /usr/bin/python3 -m pytest tests/e2e
+
+The program is $POSTERN, else build/src/cli/postern. POSTERN_E2E_SCALE=0.1 makes bulk and counts
+smaller, for sanitizer builds; POSTERN_E2E_DEADLINE says how many seconds a condition is waited for,
+POSTERN_E2E_TEST_LIMIT how many a test may take.
 
 Every server is started here, on free high ports of the loopback interface and in a directory of its
 own, and ended by its pid. A test that fails shows the logs of what it used.

@@ -7,13 +7,14 @@ what is here already: status, reload and stop over the control socket; logs as l
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 
 import pytest
 
+from support import TOP
 from support.backends import LineServer
-from support.demo import TOP
 from support.postern import Answer, program
 from support.tls import common_name, connect, openssl
 from support.waiting import DEADLINE_S, wait_for
@@ -128,7 +129,7 @@ def test_start_with_a_fault_is_refused_with_the_reason(postern, directory):
 
 
 def test_expired_certificate_is_a_warning(postern, authority):
-    expired = authority.issue("expired", days=-1)
+    expired = authority.issue("expired", expired=True)
     postern.config["certificates"]["pair"] = []
     postern.add_pair("expired", expired)
     with LineServer() as server:
@@ -206,7 +207,6 @@ def test_second_master_on_the_same_pid_file_is_refused(postern):
 
 
 def test_port_in_use_refuses_the_start(postern):
-    import socket
     with socket.create_server(("127.0.0.1", 0)) as other:
         postern.add_backend("test", "127.0.0.1:1")
         postern.add_listener("test", port=other.getsockname()[1])
@@ -295,8 +295,7 @@ def test_runs_as_a_user_without_rights(postern):
     if os.geteuid() != 0:
         pytest.skip("takes root to become somebody else")
     os.chown(postern.directory, 65534, 65534)
-    for path in (postern.config["certificates"]["pair"][0]["key"],):
-        os.chmod(path, 0o644)
+    os.chmod(postern.config["certificates"]["pair"][0]["key"], 0o644)
     os.chmod(postern.authority.directory, 0o755)
 
     def become_nobody():

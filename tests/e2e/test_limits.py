@@ -94,14 +94,13 @@ def test_server_that_never_answers_is_given_up(postern):
 def test_second_server_takes_over(postern):
     with LineServer("second") as second, Deaf() as deaf:
         postern.add_backend("test", f"127.0.0.1:{closed_port()}", deaf.server, second.server,
-                            connect_timeout="300ms")
+                            connect_timeout="1s")
         port = postern.add_listener("test", "imap")
         postern.start()
         for _ in range(10):
             with connect(port, postern.authority.context()) as client:
                 assert client.recv(1000) == b"* OK second\r\n"
-        postern.wait_idle()
-        assert {line["server"] for line in postern.lines("connection closed")} == {second.server}
+        assert {line["server"] for line in postern.wait_for_lines("connection closed", 10)} == {second.server}
 
 
 def test_server_that_comes_back_is_used_again(postern):
@@ -134,14 +133,14 @@ def test_idle_connection_is_ended_with_the_protocols_words(postern, service, goo
 
 
 def test_traffic_in_either_direction_keeps_a_connection(postern):
-    """More exchanges than fit into the idle time of 2 s, none of them longer apart than that."""
+    """Exchanges for longer than the idle time of 3 s, none of them so long apart."""
     with Backend() as backend:
-        port = postern.serve(backend.server, idle_timeout="2s")
+        port = postern.serve(backend.server, idle_timeout="3s")
         postern.start()
         with connect(port, postern.authority.context()) as client:
             behind = backend.accept()
             pause = threading.Event()
-            for number in range(8):
+            for number in range(9):
                 here, there = (client, behind) if number % 2 else (behind, client)
                 here.sendall(b"x")
                 assert there.recv(1) == b"x"
@@ -165,13 +164,11 @@ def test_at_the_connection_limit_accepting_stops_and_resumes(postern):
         context = postern.authority.context()
         leave = threading.Event()
         greeted, failures = [], []
-        most = []
 
         def visit():
             try:
                 with connect(port, context, timeout=200) as client:
                     greeted.append(client.recv(1000))
-                    most.append(server.held)
                     leave.wait()
             except OSError as error:
                 failures.append(error)
@@ -180,7 +177,7 @@ def test_at_the_connection_limit_accepting_stops_and_resumes(postern):
         for thread in threads:
             thread.start()
         # Each of the two workers takes its half.
-        wait_for(lambda: postern.total("connections") == limit, "the limit to be reached")
+        wait_for(lambda: len(greeted) == limit, "the limit to be reached")
         assert postern.total("accept_paused") >= 2
         # Who waits costs nothing: a spinning worker would use the whole second.
         workers = postern.worker_pids()
@@ -188,12 +185,11 @@ def test_at_the_connection_limit_accepting_stops_and_resumes(postern):
         threading.Event().wait(1)
         used = [after - b for after, b in zip([cpu_ticks(pid) for pid in workers], before)]
         assert max(used) < os.sysconf("SC_CLK_TCK") / 2
-        assert postern.total("connections") == limit
+        assert postern.total("connections") == server.accepted == len(greeted) == limit
         leave.set()
         for thread in threads:
             thread.join()
         assert not failures and greeted == [b"* OK server\r\n"] * clients
-        assert max(most) <= limit
         postern.wait_idle()
 
 
@@ -256,7 +252,7 @@ def test_5000_idle_connections(postern, directory, capsys):
         for client in clients[:: max(1, count // 50)]:
             assert Dialog(client).ask(b"b NOOP", b"b OK")
     postern.wait_idle()
-    assert len(postern.lines("connection closed")) == count
+    assert len(postern.wait_for_lines("connection closed", count)) == count
 
 
 def test_connection_is_closed_behind_when_it_is_closed_before(postern):

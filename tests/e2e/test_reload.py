@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -201,8 +202,7 @@ def test_reload_with_a_bad_pair_changes_nothing(postern, authority, spoil):
         with connect(port, authority.context()) as held:
             held.recv(1000)
             words = spoil(bad, authority)
-            bad.put_in_place_of(good) if spoil is not break_missing_key else good.key.unlink()
-            postern.write()
+            bad.put_in_place_of(good)
             answer = postern.command("reload")
             assert answer.status != 0
             assert good.key.name in answer.text or good.certificate.name in answer.text, answer
@@ -233,11 +233,11 @@ def test_reload_with_a_faulty_file_names_every_fault(postern, authority):
         postern.write()
         answer = postern.command("reload")
         assert answer.status != 0
-        assert "servise" in answer.text and "service" in answer.text
-        assert "servers" in answer.text
+        for word in ("servise", '"service"', "servers"):
+            assert word in answer.text, answer
         assert f"{postern.path}:" in answer.text
         postern.path.write_text("this is = no TOML = at all\n")
-        answer = postern.command("reload", )
+        answer = postern.command("reload")
         assert answer.status != 0
         postern.write()
         with connect(port, authority.context()) as client:
@@ -347,7 +347,6 @@ def test_reloads_asked_for_at_once_are_all_answered(postern, authority):
     with LineServer() as server:
         postern.serve(server.server)
         postern.start()
-        import threading
         answers = []
         threads = [threading.Thread(target=lambda: answers.append(postern.command("reload"))) for _ in range(8)]
         for thread in threads:

@@ -12,7 +12,7 @@ import socket
 import pytest
 
 from support.backends import LineServer
-from support.load import Hammer
+from support.load import Hammer, in_own_thread
 from support.process import alive, send_signal, state
 from support.tls import connect, cut_off, read_exactly, read_to_end
 from support.waiting import wait_for
@@ -39,6 +39,10 @@ def greeted(port, context):
 
 def lives(client):
     """Whether a held connection still carries an answer."""
+    return in_own_thread(answers, client)
+
+
+def answers(client):
     try:
         client.sendall(b"ping\n")
         return read_exactly(client, 12) == b"server ping\n"

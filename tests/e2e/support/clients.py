@@ -27,7 +27,7 @@ def mbsync(directory, port, user, password, ca=None, host="localhost"):
     mail = directory / "mbsync"
     mail.mkdir(exist_ok=True)
     # Named TLSType from isync 1.5 on, which still takes the old name.
-    tls = f"SSLType IMAPS\nCertificateFile {ca}" if ca is not None else "SSLType None"
+    tls = f"SSLType IMAPS\nCertificateFile {ca}" if ca is not None else "SSLType None\nAuthMechs LOGIN"
     configuration = directory / "mbsyncrc"
     configuration.write_text(f"""IMAPAccount far
 Host {host}

@@ -1,11 +1,9 @@
 """The demo mail server of tools/demo-mail-server as a back end."""
 
-import pathlib
-
+from support import TOP
 from support.process import Process
 
 PYTHON = "/usr/bin/python3"
-TOP = pathlib.Path(__file__).resolve().parents[3]
 
 
 class DemoServer:

@@ -61,8 +61,6 @@ mail_gid = {group}
 mail_max_userip_connections = 2000
 
 service imap-login {{
-  service_count = 0
-  client_limit = 2000
   inet_listener imap {{
     port = {imap}
   }}
@@ -74,7 +72,6 @@ service imap-login {{
   }}
 }}
 service pop3-login {{
-  service_count = 0
   inet_listener pop3 {{
     port = {pop3}
   }}

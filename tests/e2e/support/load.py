@@ -1,4 +1,8 @@
-"""Clients in threads that connect again and again while a test does something to the program."""
+"""Clients in threads that connect again and again while a test does something to the program.
+
+A thread in which a TLS connection has failed is used no more: OpenSSL's error queue is the thread's,
+and Python 3.13 leaves the error in it, where the next connection would find it.
+"""
 
 import threading
 
@@ -14,18 +18,24 @@ class Hammer:
         self.failures = []
         self.seen = []  # (CN of the certificate, greeting line) of each connection
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        self._threads = []
+        self._wanted = threads
 
     def __enter__(self):
-        for thread in self._threads:
-            thread.start()
+        for _ in range(self._wanted):
+            self._start()
         self.wait_for_more(5)
         return self
 
     def __exit__(self, *_):
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        while self._threads:
+            self._threads.pop().join()
+
+    def _start(self):
+        thread = threading.Thread(target=self._run, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def wait_for_more(self, count):
         """Waits until `count` further connections were served (or one was not)."""
@@ -44,3 +54,13 @@ class Hammer:
                     self.seen.append((common_name(client), line))
             except (OSError, EOFError) as error:
                 self.failures.append(repr(error))
+                return self._start()
+
+
+def in_own_thread(function, *arguments):
+    """What `function` returns, run where no earlier connection has left an error."""
+    result = []
+    thread = threading.Thread(target=lambda: result.append(function(*arguments)))
+    thread.start()
+    thread.join()
+    return result[0]

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 
-from support.demo import TOP
+from support import TOP
 from support.ports import free_port
 from support.process import Process, alive, children, send_signal
 from support.waiting import DEADLINE_S, wait_for

@@ -10,9 +10,11 @@ import pytest
 SUITES_12 = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
-def openssl(*words, **options):
-    return subprocess.run(["openssl", *map(str, words)], check=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=60, **options).stdout
+def openssl(*words):
+    done = subprocess.run(["openssl", *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 0, f"openssl {words[0]}: {done.stderr.decode('utf-8', 'replace')}"
+    return done.stdout
 
 
 class Pair:
@@ -23,8 +25,13 @@ class Pair:
         self.key = key
 
     def put_in_place_of(self, other):
-        """Replaces the files of `other` as an administrator's tool would: by renaming."""
+        """Replaces the files of `other` as an administrator's tool would: by renaming.
+
+        A file that this pair has lost is lost there too."""
         for mine, theirs in ((self.certificate, other.certificate), (self.key, other.key)):
+            if not mine.exists():
+                theirs.unlink()
+                continue
             new = theirs.with_suffix(".new")
             new.write_bytes(mine.read_bytes())
             new.chmod(0o600)
@@ -42,7 +49,7 @@ class Authority:
                 "-subj", "/CN=Tests", "-addext", "keyUsage=critical,keyCertSign",
                 "-keyout", directory / "ca.key", "-out", self.ca)
 
-    def issue(self, common_name, names=("localhost",), algorithm="ec", days=20):
+    def issue(self, common_name, names=("localhost",), algorithm="ec", expired=False):
         """A new pair for the host `names` (and the loopback addresses)."""
         self._count += 1
         base = self.directory / f"{self._count}-{common_name}"
@@ -54,8 +61,20 @@ class Authority:
         extensions = base.with_suffix(".ext")
         alternatives = ",".join([f"DNS:{name}" for name in names] + ["IP:127.0.0.1", "IP:::1"])
         extensions.write_text(f"subjectAltName={alternatives}\nauthorityKeyIdentifier=keyid\n")
-        openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.directory / "ca.key",
-                "-CAcreateserial", "-days", days, "-extfile", extensions, "-out", pair.certificate)
+        files = ["-in", request, "-extfile", extensions, "-out", pair.certificate]
+        if expired:  # `openssl ca` alone takes dates in every version
+            (self.directory / "index.txt").touch()
+            settings = self.directory / "ca.cnf"
+            settings.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.directory}/index.txt\n"
+                                f"new_certs_dir={self.directory}\nserial={self.directory}/ca-serial\n"
+                                "default_md=sha256\npolicy=p\nunique_subject=no\n"
+                                "[p]\ncommonName=supplied\n")
+            openssl("ca", "-batch", "-notext", "-create_serial", "-config", settings, "-cert", self.ca, "-keyfile",
+                    self.directory / "ca.key", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z",
+                    *files)
+        else:
+            openssl("x509", "-req", "-CA", self.ca, "-CAkey", self.directory / "ca.key", "-CAcreateserial",
+                    "-days", 20, *files)
         return pair
 
     def context(self, version=None, alpn=None):
