@@ -10,9 +10,11 @@ import pytest
 SUITES_12 = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
-def openssl(*words, **options):
-    return subprocess.run(["openssl", *map(str, words)], check=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=60, **options).stdout
+def openssl(*words):
+    done = subprocess.run(["openssl", *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 0, f"openssl {words[0]}: {done.stderr.decode('utf-8', 'replace')}"
+    return done.stdout
 
 
 class Pair:
@@ -64,9 +66,10 @@ class Authority:
             (self.directory / "index.txt").touch()
             settings = self.directory / "ca.cnf"
             settings.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.directory}/index.txt\n"
-                                f"new_certs_dir={self.directory}\ndefault_md=sha256\npolicy=p\n"
+                                f"new_certs_dir={self.directory}\nserial={self.directory}/ca-serial\n"
+                                "default_md=sha256\npolicy=p\nunique_subject=no\n"
                                 "[p]\ncommonName=supplied\n")
-            openssl("ca", "-batch", "-notext", "-rand_serial", "-config", settings, "-cert", self.ca, "-keyfile",
+            openssl("ca", "-batch", "-notext", "-create_serial", "-config", settings, "-cert", self.ca, "-keyfile",
                     self.directory / "ca.key", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z",
                     *files)
         else:
