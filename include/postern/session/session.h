@@ -131,7 +131,8 @@ class Session final : private relay::StreamOwner {
   bool backend_paused_ = false;
   bool mid_line_ = false;  // the last octet relayed to the client was no line end
   tls::HandshakeFailure failure_ = tls::HandshakeFailure::kNone;
-  alignas(uint32_t) std::array<std::byte, 28> peer_{};  // a sockaddr_in or sockaddr_in6, hence aligned
+  alignas(
+      uint32_t) std::array<std::byte, 28> peer_{};  // a sockaddr_in or sockaddr_in6, hence aligned
   uint64_t started_ms_;
   uint64_t active_ms_;      // when anything last happened
   uint64_t bytes_in_ = 0;   // plaintext octets from the client
