@@ -32,13 +32,13 @@ bool WaitFor(int fd, short events, uint64_t deadline) {
 }
 
 // The last line of an answer is the verdict; without one the server ended in the middle.
-Result<Reply> Judge(std::string answer, const std::string& path) {
+Result<Reply> Judge(const std::string& answer, const std::string& path) {
   for (const bool ok : {true, false}) {
     const std::string_view verdict = ok ? "ok\n" : "error\n";
     if (!answer.ends_with(verdict)) continue;
-    answer.resize(answer.size() - verdict.size());
-    if (answer.empty() || answer.ends_with('\n')) return Reply{ok, std::move(answer)};
-    answer += verdict;
+    const std::string_view text =
+        std::string_view(answer).substr(0, answer.size() - verdict.size());
+    if (text.empty() || text.ends_with('\n')) return Reply{ok, std::string(text)};
   }
   return Fail(fmt::format("the process that serves {} ended before it had answered", path),
               "see its log");
@@ -71,7 +71,7 @@ Result<Reply> Ask(const std::string& socket_path, std::string_view request, uint
     if (!WaitFor(fd->get(), POLLIN, deadline)) return NoAnswer(socket_path, timeout_ms);
     const ssize_t got = ::recv(fd->get(), buffer, sizeof buffer, 0);
     // A reset means that the server closed without reading all we sent; its answer came before.
-    if (got == 0 || (got < 0 && errno == ECONNRESET)) return Judge(std::move(answer), socket_path);
+    if (got == 0 || (got < 0 && errno == ECONNRESET)) return Judge(answer, socket_path);
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (got < 0) return FailErrno("cannot read the answer on " + socket_path, errno);
     answer.append(buffer, static_cast<size_t>(got));
