@@ -113,6 +113,9 @@ def test_worker_that_dies_again_and_again_is_started_more_and_more_slowly(poster
         send_signal(pid, signal.SIGKILL)
         wait_for(lambda pid=pid: postern.workers()[0]["pid"] not in (0, pid), "a replacement")
         assert postern.workers()[0]["restarts"] == number
+    pauses = [float(line["restart_in"]) for line in postern.wait_for_lines("worker died", 4, worker="0")]
+    assert pauses[0] == 0, "one death alone is answered at once"
+    assert pauses == sorted(pauses) and pauses[-1] > pauses[1] > 0
     wait_for(lambda: postern.workers()[0]["state"] == "serving", "the worker to serve again")
     for _ in range(20):
         greeted(port, postern.authority.context()).close()
