@@ -214,7 +214,7 @@ def test_listeners_and_back_ends_of_every_kind_of_address(site, service, address
             # Postern logs the client as it is, an IPv4 one of a dual-stack socket included.
             mine = client.getsockname()
         shown = f"[{mine[0]}]:{mine[1]}" if ":" in mine[0] else f"{mine[0]}:{mine[1]}"
-        assert site.postern.closed(client=shown)["listener"] == service
+        assert site.postern.closed(client=shown, listener=service)
 
 
 def test_address_that_is_not_listened_on_is_refused(site):
@@ -227,7 +227,7 @@ def test_each_connection_leaves_one_line(site):
     client = site.imap(user)
     host, port = client.sock.getsockname()[:2]
     client.logout()
-    line = site.postern.closed(client=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    line = site.postern.closed(listener="imap", client=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     expected = {"level": "info", "listener": "imap", "service": "imap", "sni": "localhost",
                 "tls_version": "TLSv1.3", "resumed": "false", "certificate": "localhost", "backend": "imap",
                 "server": f"127.0.0.1:{site.mail.dovecot.port('imap')}", "generation": "1"}
