@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <memory>
 
 #include "commands.h"
@@ -55,8 +56,9 @@ std::optional<config::Control> FindControl(const Target& target) {
   return std::move(*control);
 }
 
-// Asks, prints the answer, and returns the exit status.
-int AskMaster(const config::Control& control, std::string_view request, uint64_t timeout_ms) {
+// Asks, prints the answer (a refusal to `refused`), and returns the exit status.
+int AskMaster(const config::Control& control, std::string_view request, uint64_t timeout_ms,
+              std::FILE* refused = stderr) {
   struct stat status {};
   if (::stat(control.socket.c_str(), &status) != 0 && errno == ENOENT) {
     PrintError({fmt::format("no Postern runs there: {} does not exist", control.socket),
@@ -74,7 +76,7 @@ int AskMaster(const config::Control& control, std::string_view request, uint64_t
     Print(reply->text);
     return kOk;
   }
-  fmt::print(stderr, "{}", reply->text);
+  fmt::print(refused, "{}", reply->text);
   return kFailed;
 }
 
@@ -121,12 +123,13 @@ void AddStatus(CLI::App& app, int& status) {
   command->add_flag("--json", *json, "As JSON, for programs");
   command->footer(R"(
 Workers, connections, generations that are alive, how large they are and who holds them.
-Exit status: 0 when it runs, 1 when not.)");
+Exit status: 0 when it serves or drains, 1 when it does not run or is still starting (the
+report is printed then too).)");
   command->callback([target, json, &status] {
     status = kFailed;
     const std::optional<config::Control> control = FindControl(*target);
     if (!control.has_value()) return;
-    status = AskMaster(*control, *json ? "status json" : "status", kPatienceMs);
+    status = AskMaster(*control, *json ? "status json" : "status", kPatienceMs, stdout);
   });
 }
 

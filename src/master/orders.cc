@@ -52,7 +52,8 @@ void MasterProcess::OnRequest(const admin::Request& request) {
   const uint64_t now_ms = os::MonotonicMs();
   const std::string& line = request.line;
   if (line == "status" || line == "status json") {
-    control_->Answer(request.client, {true, Report(line == "status json")});
+    // Scripts wait with it for the start to be over: until then nothing listens.
+    control_->Answer(request.client, {stage_ != Stage::kStarting, Report(line == "status json")});
   } else if (line == "reload") {
     const auto answer = [this, client = request.client](const admin::Reply& reply) {
       control_->Answer(client, reply);

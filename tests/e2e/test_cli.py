@@ -174,6 +174,28 @@ def test_status_for_people_and_for_programs(postern):
     assert json.loads(answer.text)["pid"] == postern.process.pid
 
 
+def test_status_exits_0_only_when_it_serves(postern):
+    with LineServer() as server:
+        port = postern.serve(server.server, "imap")
+        for _ in range(5):
+            seen = []
+            postern.run()
+
+            def serves():
+                answer = postern.command("status", "--json")
+                if answer.text.startswith("{"):
+                    seen.append((json.loads(answer.text)["state"], answer.status))
+                return answer.status == 0
+
+            wait_for(serves, "status to say that it serves", interval=0)
+            # What a script does next works at once.
+            with connect(port, postern.authority.context()) as client:
+                assert client.recv(1000)
+            # How often it is caught while it starts, nobody can say.
+            assert set(seen) <= {("starting", 1), ("serving", 0)} and seen[-1] == ("serving", 0), seen
+            postern.stop(signal.SIGINT)
+
+
 def test_control_socket_is_for_its_owner_alone(postern):
     postern.serve("127.0.0.1:1")
     postern.start()
