@@ -53,8 +53,8 @@ bool SetKeys(shm::TicketKey& key, const unsigned char* iv, EVP_CIPHER_CTX* ciphe
          SetMacKey(mac, key.hmac);
 }
 
-// SSL_CTX_set_tlsext_ticket_key_evp_cb: negative is an error, 0 no (usable) ticket, 1 use, 2 use
-// and give a new one.
+}  // namespace
+
 int TicketKeyCallback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                       EVP_MAC_CTX* mac, int encrypt) {
   const auto* keys = static_cast<const shm::TicketKeys*>(
@@ -76,6 +76,8 @@ int TicketKeyCallback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPH
   if (!set) return -1;
   return current ? 1 : 2;
 }
+
+namespace {
 
 uint64_t LifetimeOf(const SSL* ssl) {
   return reinterpret_cast<uintptr_t>(SSL_get_ex_data(ssl, LifetimeIndex()));

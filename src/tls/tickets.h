@@ -13,6 +13,11 @@ namespace postern::tls {
 // UseTicketKeys makes every SSL of `context` seal its tickets with `keys`, which must outlive it.
 bool UseTicketKeys(SSL_CTX* context, const shm::TicketKeys& keys);
 
+// What UseTicketKeys sets (SSL_CTX_set_tlsext_ticket_key_evp_cb); here so that it can be measured.
+// Negative is an error, 0 no (usable) ticket, 1 use it, 2 use it and give a new one.
+int TicketKeyCallback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
+                      EVP_MAC_CTX* mac, int encrypt);
+
 // SetTickets says whether `ssl` gives and takes tickets, and how long one may be used, counted from
 // the handshake that gave it.
 bool SetTickets(SSL* ssl, bool enabled, uint64_t lifetime_s);

@@ -7,15 +7,17 @@
 #include <memory>
 #include <vector>
 
+#include "key_kinds.h"
 #include "postern/base/bytes.h"
+#include "postern/shm/ticket_keys.h"
 #include "postern/tls/server_contexts.h"
 
 namespace postern::bench {
 
-enum class KeyKind { kEcdsaP256, kRsa2048 };
-
-// Server contexts over one fresh self-signed certificate, with ticket keys of their own.
-std::shared_ptr<tls::ServerContexts> MakeServer(KeyKind kind);
+// The server with one certificate of this kind; all have the same ticket keys. Made once.
+std::shared_ptr<tls::ServerContexts> ServerOf(KeyKind kind);
+// The ticket keys of all servers.
+const shm::TicketKeys& Keys();
 
 inline constexpr tls::ListenerPolicy kPolicy = {.listener = "imaps", .service = "imap"};
 
@@ -34,15 +36,19 @@ class Client {
   // The session to resume next time; the caller frees it. Null when the server gave none.
   SSL_SESSION* TakeSession();
   bool resumed() const { return SSL_session_reused(ssl_) == 1; }
-  // Seals application data as the client.
+  // Whether the connection has this version, and the server this key.
+  bool Sees(int version, KeyKind kind) const;
+  const char* cipher() const;
+  // Seals application data as the client, and opens what the server sealed.
   std::vector<std::byte> Write(Bytes plain);
+  std::vector<std::byte> Read(Bytes wire);
 
  private:
   SSL* ssl_;
 };
 
-// Carries a handshake through; returns the record layer, or null when it failed. The time spent in
-// the server alone is added to `server_seconds`.
+// Carries a handshake through; returns the record layer, or null when it failed. The processor's
+// time spent in the server alone is added to `server_seconds`.
 std::unique_ptr<tls::Record> Connect(tls::ServerContexts& server, Client& client,
                                      double& server_seconds);
 

@@ -2,6 +2,7 @@
 #include <benchmark/benchmark.h>
 
 #include "postern/tls/server_contexts.h"
+#include "verify.h"
 
 int main(int argc, char** argv) {
   postern::tls::UseMimalloc();
@@ -9,5 +10,5 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
-  return 0;
+  return postern::bench::AnythingWrong() ? 1 : 0;
 }

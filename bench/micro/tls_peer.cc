@@ -1,13 +1,10 @@
-// The server's part is timed apart from the client's, since both run in this one thread.
+// The server's part is timed apart from the client's, since both run in this one thread; and by the
+// thread's own clock, which stands while others have the core.
 #include "tls_peer.h"
 
-#include <openssl/evp.h>
-#include <openssl/x509.h>
-
 #include <array>
-#include <chrono>
-#include <cstdlib>
-#include <cstring>
+#include <ctime>
+#include <map>
 
 #include "postern/base/check.h"
 #include "postern/shm/ticket_keys.h"
@@ -17,38 +14,12 @@
 namespace postern::bench {
 namespace {
 
-template <typename Object>
-std::vector<std::byte> ToDer(Object* object, int (*encode)(const Object*, unsigned char**)) {
-  unsigned char* der = nullptr;
-  const int size = encode(object, &der);
-  POSTERN_CHECK(size > 0);
-  const auto* bytes = reinterpret_cast<const std::byte*>(der);
-  std::vector<std::byte> copy(bytes, bytes + size);
-  OPENSSL_free(der);
-  return copy;
-}
-
 class OneCertificate final : public tls::CertificateSource {
  public:
-  explicit OneCertificate(KeyKind kind) {
-    EVP_PKEY* key = kind == KeyKind::kEcdsaP256 ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
-    X509* certificate = X509_new();
-    X509_set_version(certificate, 2);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 86'400);
-    X509_set_pubkey(certificate, key);
-    X509_NAME* name = X509_get_subject_name(certificate);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                               reinterpret_cast<const unsigned char*>("bench"), -1, -1, 0);
-    X509_set_issuer_name(certificate, name);
-    POSTERN_CHECK(X509_sign(certificate, key, EVP_sha256()) > 0);
-    certificate_ = ToDer<X509>(certificate, i2d_X509);
-    PKCS8_PRIV_KEY_INFO* info = EVP_PKEY2PKCS8(key);
-    key_ = ToDer<PKCS8_PRIV_KEY_INFO>(info, i2d_PKCS8_PRIV_KEY_INFO);
-    PKCS8_PRIV_KEY_INFO_free(info);
-    X509_free(certificate);
-    EVP_PKEY_free(key);
-  }
+  explicit OneCertificate(KeyKind kind)
+      : certificate_(CertificateDer(
+            MakeCertificate("bench.example.com", KeyOf(kind), DigestOf(kind)).get())),
+        key_(KeyDer(KeyOf(kind))) {}
   uint32_t Find(std::string_view) const override { return 0; }
   uint32_t default_certificate() const override { return 0; }
   generation::CertificateView Get(uint32_t) const override {
@@ -59,14 +30,6 @@ class OneCertificate final : public tls::CertificateSource {
   std::vector<std::byte> certificate_;
   std::vector<std::byte> key_;
 };
-
-const shm::TicketKeys& Keys() {
-  static const auto master = shm::TicketKeyMaster::Create();
-  POSTERN_CHECK(master.has_value());
-  static const auto keys = shm::TicketKeys::Map(master->fd());
-  POSTERN_CHECK(keys.has_value());
-  return *keys;
-}
 
 SSL_CTX* ClientContext() {
   static SSL_CTX* context = SSL_CTX_new(TLS_client_method());
@@ -82,12 +45,32 @@ std::vector<std::byte> Taken(BIO* bio) {
   return out;
 }
 
+double ThreadSeconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
 }  // namespace
 
-std::shared_ptr<tls::ServerContexts> MakeServer(KeyKind kind) {
-  auto contexts = tls::CreateServerContexts(std::make_unique<OneCertificate>(kind), Keys(), 16);
-  POSTERN_CHECK(contexts.has_value());
-  return *contexts;
+const shm::TicketKeys& Keys() {
+  static const auto master = shm::TicketKeyMaster::Create();
+  POSTERN_CHECK(master.has_value());
+  static const auto keys = shm::TicketKeys::Map(master->fd());
+  POSTERN_CHECK(keys.has_value());
+  return *keys;
+}
+
+std::shared_ptr<tls::ServerContexts> ServerOf(KeyKind kind) {
+  // Never destroyed: OpenSSL is gone before static objects are.
+  static auto& servers = *new std::map<KeyKind, std::shared_ptr<tls::ServerContexts>>;
+  std::shared_ptr<tls::ServerContexts>& server = servers[kind];
+  if (server == nullptr) {
+    auto made = tls::CreateServerContexts(std::make_unique<OneCertificate>(kind), Keys(), 16);
+    POSTERN_CHECK(made.has_value());
+    server = *made;
+  }
+  return server;
 }
 
 Client::Client(int version, SSL_SESSION* session) : ssl_(SSL_new(ClientContext())) {
@@ -116,6 +99,14 @@ std::vector<std::byte> Client::Step(Bytes from_server) {
   return Taken(SSL_get_wbio(ssl_));
 }
 
+bool Client::Sees(int version, KeyKind kind) const {
+  const pki::X509Ptr certificate(SSL_get1_peer_certificate(ssl_));
+  return SSL_version(ssl_) == version && certificate != nullptr &&
+         EVP_PKEY_eq(X509_get0_pubkey(certificate.get()), KeyOf(kind)) == 1;
+}
+
+const char* Client::cipher() const { return SSL_get_cipher_name(ssl_); }
+
 SSL_SESSION* Client::TakeSession() { return SSL_get1_session(ssl_); }
 
 std::vector<std::byte> Client::Write(Bytes plain) {
@@ -124,22 +115,32 @@ std::vector<std::byte> Client::Write(Bytes plain) {
   return Taken(SSL_get_wbio(ssl_));
 }
 
+std::vector<std::byte> Client::Read(Bytes wire) {
+  BIO_write(SSL_get_rbio(ssl_), wire.data(), static_cast<int>(wire.size()));
+  std::vector<std::byte> plain(wire.size());
+  size_t filled = 0;
+  for (int got = 1; got > 0; filled += got > 0 ? static_cast<size_t>(got) : 0) {
+    got = SSL_read(ssl_, plain.data() + filled, static_cast<int>(plain.size() - filled));
+  }
+  plain.resize(filled);
+  return plain;
+}
+
 std::unique_ptr<tls::Record> Connect(tls::ServerContexts& server, Client& client,
                                      double& server_seconds) {
-  using Clock = std::chrono::steady_clock;
-  auto begin = Clock::now();
+  double begin = ThreadSeconds();
   std::unique_ptr<tls::Handshake> handshake = server.Begin(kPolicy);
-  server_seconds += std::chrono::duration<double>(Clock::now() - begin).count();
+  server_seconds += ThreadSeconds() - begin;
   std::vector<std::byte> offered = client.Step({});
   std::vector<std::byte> out;
   for (;;) {
     out.clear();
-    begin = Clock::now();
+    begin = ThreadSeconds();
     const tls::Handshake::Progress progress = handshake->Advance(offered, out);
     std::unique_ptr<tls::Record> record;
     if (progress.state == tls::HandshakeState::kEstablished) record = handshake->TakeRecord();
     if (progress.state != tls::HandshakeState::kNeedMore) handshake = nullptr;
-    server_seconds += std::chrono::duration<double>(Clock::now() - begin).count();
+    server_seconds += ThreadSeconds() - begin;
     offered.erase(offered.begin(), offered.begin() + static_cast<ptrdiff_t>(progress.consumed));
     const std::vector<std::byte> answer = client.Step(out);
     if (progress.state != tls::HandshakeState::kNeedMore) return record;
