@@ -159,6 +159,21 @@ TEST_CASE("A lifetime of nothing means no tickets", "[tls][tickets]") {
          SSL_SESSION_has_ticket(connection.client->session()) == 0));
 }
 
+TEST_CASE("TLS 1.3 gives a resumed client a ticket for the next time", "[tls][tickets]") {
+  // Clients that use a ticket once (RFC 8446 section C.4) would else resume every other time.
+  const auto contexts = MakeContexts({MakePair(1, "mail.example")});
+  Connection connection = ConnectAndRead(*contexts, kPolicy, TLS1_3_VERSION);
+  for (int again = 0; again < 3; ++again) {
+    Connection next =
+        ConnectAndRead(*contexts, kPolicy, TLS1_3_VERSION, {}, connection.client->session());
+    REQUIRE(next.facts.resumed);
+    // A session of its own, not the one that was offered.
+    REQUIRE(next.client->session() != nullptr);
+    CHECK(next.client->session() != connection.client->session());
+    connection = std::move(next);
+  }
+}
+
 TEST_CASE("TLS 1.3 gives two tickets", "[tls][tickets]") {
   const auto contexts = MakeContexts({MakePair(1, "mail.example")});
   static int count;
