@@ -7,6 +7,7 @@
 
 #include <array>
 
+#include "tls/kdf_provider.h"
 #include "tls/openssl_error.h"
 #include "tls/tickets.h"
 
@@ -65,7 +66,7 @@ bool Configure(BaseContext& base) {
 
 Result<BaseContext> MakeBaseContext(const shm::TicketKeys& ticket_keys) {
   ERR_clear_error();
-  BaseContext base{SslCtxPtr(SSL_CTX_new(TLS_server_method())), {}};
+  BaseContext base{SslCtxPtr(SSL_CTX_new_ex(nullptr, UseOwnKdf(), TLS_server_method())), {}};
   if (base.context == nullptr || !Configure(base) ||
       !UseTicketKeys(base.context.get(), ticket_keys)) {
     return Fail("OpenSSL refuses Postern's TLS settings: " + TakeOpensslError(),

@@ -1,7 +1,7 @@
 // From libssl's handshake to the small record engine.
 //
-// TLS 1.3 secrets come through the key log, the one interface that gives them on every OpenSSL
-// since 1.1.1. TLS 1.2 keys follow from the master secret and the two random values.
+// TLS 1.3 secrets come from our own KDF within libssl's handshake, or through the key log where
+// OpenSSL does not take that. TLS 1.2 keys follow from the master secret and the two random values.
 #include "tls/engine.h"
 
 #include <openssl/crypto.h>
@@ -116,6 +116,12 @@ void SetEngineChoice(EngineChoice choice) { engine_choice = choice; }
 HandshakeWatch::~HandshakeWatch() {
   OPENSSL_cleanse(client_.octets.data(), client_.octets.size());
   OPENSSL_cleanse(server_.octets.data(), server_.octets.size());
+}
+
+void HandshakeWatch::OnTrafficSecret(bool client, Bytes secret) {
+  Secret& kept = client ? client_ : server_;
+  kept.size = std::min(secret.size(), kept.octets.size());
+  std::ranges::copy(secret.first(kept.size), kept.octets.begin());
 }
 
 void HandshakeWatch::OnKeyLog(const char* line) {

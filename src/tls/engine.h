@@ -8,6 +8,7 @@
 
 #include "postern/base/bytes.h"
 #include "postern/tls/record.h"
+#include "tls/kdf_provider.h"
 #include "tls/openssl_types.h"
 
 namespace postern::tls {
@@ -19,14 +20,15 @@ void SetEngineChoice(EngineChoice choice);
 
 // HandshakeWatch collects during the handshake what libssl will not tell afterwards. It wipes the
 // secrets that it holds.
-class HandshakeWatch {
+class HandshakeWatch final : public TrafficSecretSink {
  public:
   HandshakeWatch() = default;
   HandshakeWatch(const HandshakeWatch&) = delete;
   HandshakeWatch& operator=(const HandshakeWatch&) = delete;
   ~HandshakeWatch();
 
-  // A line of libssl's key log (SSL_CTX_set_keylog_callback).
+  void OnTrafficSecret(bool client, Bytes secret) override;
+  // A line of libssl's key log (SSL_CTX_set_keylog_callback), where our KDF is not in use.
   void OnKeyLog(const char* line);
   // What libssl wrote in one step of the handshake: whole records.
   void OnOutput(Bytes records);

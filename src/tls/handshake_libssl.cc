@@ -16,6 +16,7 @@
 #include "tls/engine.h"
 #include "tls/explain.h"
 #include "tls/first_bytes.h"
+#include "tls/kdf_provider.h"
 #include "tls/names.h"
 #include "tls/record_libssl.h"
 #include "tls/tickets.h"
@@ -169,7 +170,10 @@ Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& ou
   const size_t before = out.size();
   *window_ = WireWindow{.in = wire, .out = &out};
   ERR_clear_error();
-  const int result = SSL_do_handshake(ssl_.get());
+  const int result = [this] {
+    const SinkScope secrets(watch_);
+    return SSL_do_handshake(ssl_.get());
+  }();
   const int error = SSL_get_error(ssl_.get(), result);
   const size_t consumed = window_->read;
   *window_ = WireWindow{};
@@ -222,7 +226,8 @@ std::unique_ptr<Record> LibsslHandshake::TakeRecord() {
 void SetHandshakeCallbacks(SSL_CTX* context) {
   SSL_CTX_set_client_hello_cb(context, ClientHelloCallback, nullptr);
   SSL_CTX_set_tlsext_servername_callback(context, ServerNameCallback);
-  SSL_CTX_set_keylog_callback(context, KeyLogCallback);
+  // Costly: libssl prints every secret octet by octet.
+  if (UseOwnKdf() == nullptr) SSL_CTX_set_keylog_callback(context, KeyLogCallback);
 }
 
 std::unique_ptr<Handshake> BeginLibsslHandshake(std::shared_ptr<Contexts> contexts,

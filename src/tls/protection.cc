@@ -37,7 +37,8 @@ std::optional<Protection> Protection::Tls13(AeadSuite suite, Bytes secret, uint6
   const MutableBytes used = MutableBytes(key).first(AeadKeySize(suite.aead));
   AeadNonce iv;
   std::optional<Protection> made;
-  if (ExpandLabel(suite.hash, secret, "key", used) && ExpandLabel(suite.hash, secret, "iv", iv)) {
+  if (ExpandLabel(suite.hash, secret, "key", {}, used) &&
+      ExpandLabel(suite.hash, secret, "iv", {}, iv)) {
     made = Protection(suite, used, true);
     made->iv_ = iv;
     made->sequence_ = sequence;
@@ -61,7 +62,7 @@ bool Protection::Update() {
   POSTERN_CHECK(tls13_);
   std::array<std::byte, 48> next;
   const MutableBytes used = MutableBytes(next).first(HashSize(suite_.hash));
-  bool done = ExpandLabel(suite_.hash, Bytes(secret_).first(used.size()), "traffic upd", used);
+  bool done = ExpandLabel(suite_.hash, Bytes(secret_).first(used.size()), "traffic upd", {}, used);
   if (done) {
     std::optional<Protection> updated = Tls13(suite_, used, 0);
     done = updated.has_value();

@@ -106,8 +106,8 @@ SSL_TICKET_RETURN JudgeTicket(SSL* ssl, SSL_SESSION* session, const unsigned cha
   }
   const auto age = static_cast<int64_t>(time(nullptr)) - TimeOf(session);
   if (age > static_cast<int64_t>(LifetimeOf(ssl))) return SSL_TICKET_RETURN_IGNORE_RENEW;
-  // In TLS 1.3 a client should use a ticket only once (RFC 8446 section C.4), and many do: without a
-  // new one every second of its connections would be a full handshake.
+  // In TLS 1.3 a client should use a ticket only once (RFC 8446 section C.4), and many do: without
+  // a new one every second of its connections would be a full handshake.
   if (SSL_version(ssl) >= TLS1_3_VERSION) return SSL_TICKET_RETURN_USE_RENEW;
   return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
