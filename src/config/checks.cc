@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -139,6 +140,15 @@ void WarnAboutBackends(const Config& config, Reporter& reporter) {
   }
 }
 
+void WarnAboutPolicies(const Config& config, Reporter& reporter) {
+  for (const Policy& policy : config.policies) {
+    const auto uses = [&](const Listener& listener) { return listener.policy == policy.name; };
+    if (policy.where.line == 0 || std::ranges::any_of(config.listeners, uses)) continue;
+    reporter.Warn(policy.where, fmt::format("no listener uses [policies.{}]", policy.name),
+                  "remove it, or name it as policy in [tls] or in a listener");
+  }
+}
+
 }  // namespace
 
 void CheckWhole(const Config& config, Reporter& reporter) {
@@ -146,6 +156,7 @@ void CheckWhole(const Config& config, Reporter& reporter) {
   CheckAddresses(config, reporter);
   CheckLoops(config, reporter);
   WarnAboutBackends(config, reporter);
+  WarnAboutPolicies(config, reporter);
   WarnAboutTickets(config.tickets, reporter);
 }
 

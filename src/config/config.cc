@@ -20,7 +20,8 @@ std::expected<Loaded, std::vector<Error>> Parse(std::string_view text, const std
   ReadCertificates(reading);
   const Timeouts defaults = ReadTimeouts(reading);
   ReadBackends(reading);
-  ReadListeners(reading, defaults);
+  ReadPolicies(reading);
+  ReadListeners(reading, {defaults, ReadTls(reading)});
   ReadLimits(reading);
   ReadTickets(reading);
   root.Finish();

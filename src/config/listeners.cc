@@ -22,34 +22,6 @@ std::vector<Choice<Service>> ServiceChoices() {
   return choices;
 }
 
-// The tables within [`section`], in the order of the file.
-std::vector<std::pair<std::string, const toml::table*>> Named(Reading& reading,
-                                                              std::string_view section,
-                                                              std::string_view of_what) {
-  std::vector<std::pair<std::string, const toml::table*>> found;
-  const std::string remedy = fmt::format("begin each {} with a line [{}.NAME]", of_what, section);
-  const auto* tables = reading.root.Child<toml::table>(section, "a table of tables", remedy);
-  if (tables == nullptr) return found;
-  for (const auto& [key, node] : *tables) {
-    const Where where = WhereOf(key, reading.reporter);
-    if (const toml::table* table = node.as_table(); table == nullptr) {
-      reading.reporter.Fault(where,
-                             fmt::format("{} in [{}] is {}, it has to be a table", Quote(key.str()),
-                                         section, TypeName(node)),
-                             remedy);
-    } else if (CheckName(key.str(), of_what, where, reading.reporter)) {
-      found.emplace_back(key.str(), table);
-    }
-  }
-  const auto place = [&](const toml::table* table) {
-    const Where where = WhereOf(*table, reading.reporter);
-    return std::tuple(where.line, where.column);
-  };
-  std::stable_sort(found.begin(), found.end(),
-                   [&](const auto& a, const auto& b) { return place(a.second) < place(b.second); });
-  return found;
-}
-
 void ReadAddresses(Reading& reading, TableReader& table, Listener& listener) {
   table.Require("address",
                 "add address = \"*\" for every address of this machine, or name single ones");
@@ -101,12 +73,13 @@ void ReadBackendName(Reading& reading, TableReader& table, Listener& listener) {
 }
 
 Listener ReadListener(Reading& reading, const std::string& name, const toml::table& node,
-                      const Timeouts& defaults) {
+                      const ListenerDefaults& defaults) {
   TableReader table(node, fmt::format("[listeners.{}]", name), reading.reporter);
   Listener listener;
   listener.name = name;
   listener.where = table.where();
-  listener.timeouts = defaults;
+  listener.timeouts = defaults.timeouts;
+  listener.policy = defaults.policy;
   ReadAddresses(reading, table, listener);
   const std::vector<Choice<Service>> services = ServiceChoices();
   std::vector<std::string_view> names;
@@ -114,6 +87,8 @@ Listener ReadListener(Reading& reading, const std::string& name, const toml::tab
   table.Require("service", fmt::format("add service = {}", QuoteList(names)));
   table.OneOf<Service>("service", listener.service, services);
   table.OneOf<TlsMode>("tls", listener.tls, kTlsModes);
+  ReadPolicyName(reading, table, listener.policy);
+  ReadClientCertificates(reading, table, listener.clients);
   ReadBackendName(reading, table, listener);
   table.Duration("handshake_timeout", listener.timeouts.handshake_ms, kHandshakeRange);
   table.Duration("idle_timeout", listener.timeouts.idle_ms, kIdleRange);
@@ -145,14 +120,41 @@ Backend ReadBackend(Reading& reading, const std::string& name, const toml::table
 
 }  // namespace
 
-void ReadListeners(Reading& reading, const Timeouts& defaults) {
-  for (const auto& [name, table] : Named(reading, "listeners", "listener")) {
+std::vector<std::pair<std::string, const toml::table*>> NamedTables(Reading& reading,
+                                                                    std::string_view section,
+                                                                    std::string_view of_what) {
+  std::vector<std::pair<std::string, const toml::table*>> found;
+  const std::string remedy = fmt::format("begin each {} with a line [{}.NAME]", of_what, section);
+  const auto* tables = reading.root.Child<toml::table>(section, "a table of tables", remedy);
+  if (tables == nullptr) return found;
+  for (const auto& [key, node] : *tables) {
+    const Where where = WhereOf(key, reading.reporter);
+    if (const toml::table* table = node.as_table(); table == nullptr) {
+      reading.reporter.Fault(where,
+                             fmt::format("{} in [{}] is {}, it has to be a table", Quote(key.str()),
+                                         section, TypeName(node)),
+                             remedy);
+    } else if (CheckName(key.str(), of_what, where, reading.reporter)) {
+      found.emplace_back(key.str(), table);
+    }
+  }
+  const auto place = [&](const toml::table* table) {
+    const Where where = WhereOf(*table, reading.reporter);
+    return std::tuple(where.line, where.column);
+  };
+  std::stable_sort(found.begin(), found.end(),
+                   [&](const auto& a, const auto& b) { return place(a.second) < place(b.second); });
+  return found;
+}
+
+void ReadListeners(Reading& reading, const ListenerDefaults& defaults) {
+  for (const auto& [name, table] : NamedTables(reading, "listeners", "listener")) {
     reading.config.listeners.push_back(ReadListener(reading, name, *table, defaults));
   }
 }
 
 void ReadBackends(Reading& reading) {
-  for (const auto& [name, table] : Named(reading, "backends", "back end")) {
+  for (const auto& [name, table] : NamedTables(reading, "backends", "back end")) {
     reading.config.backends.push_back(ReadBackend(reading, name, *table));
   }
 }

@@ -16,32 +16,8 @@
 namespace postern::config {
 namespace {
 
-constexpr std::string_view kTableHelp = "begin the table with its name in brackets on a line";
-
 const toml::table* Section(Reading& reading, std::string_view name) {
   return reading.root.Child<toml::table>(name, "a table", kTableHelp);
-}
-
-// A relative path is taken from the directory of the configuration file, so that a configuration
-// can be tried out wherever it was unpacked. An empty path stays empty.
-std::string Resolve(const Reading& reading, const std::string& path) {
-  if (path.empty() || path.starts_with('/')) return path;
-  const auto directory = std::filesystem::path(reading.config.path).parent_path();
-  return (directory / path).lexically_normal().string();
-}
-
-// Reads a path that must not be empty. True when `out` was set.
-bool ReadPath(Reading& reading, TableReader& table, std::string_view key, std::string& out) {
-  std::string path;
-  if (!table.Text(key, path)) return false;
-  if (path.empty()) {
-    reading.reporter.Fault(table.WhereOfValue(key),
-                           fmt::format("{} in {} is empty", key, table.name()),
-                           "write a path, or remove the key");
-    return false;
-  }
-  out = Resolve(reading, path);
-  return true;
 }
 
 void ReadPair(Reading& reading, const toml::table& node) {
@@ -89,6 +65,25 @@ void ReadSeconds(Reading& reading, TableReader& table, std::string_view key, uin
 
 }  // namespace
 
+std::string ResolvePath(const Reading& reading, const std::string& path) {
+  if (path.empty() || path.starts_with('/')) return path;
+  const auto directory = std::filesystem::path(reading.config.path).parent_path();
+  return (directory / path).lexically_normal().string();
+}
+
+bool ReadPath(Reading& reading, TableReader& table, std::string_view key, std::string& out) {
+  std::string path;
+  if (!table.Text(key, path)) return false;
+  if (path.empty()) {
+    reading.reporter.Fault(table.WhereOfValue(key),
+                           fmt::format("{} in {} is empty", key, table.name()),
+                           "write a path, or remove the key");
+    return false;
+  }
+  out = ResolvePath(reading, path);
+  return true;
+}
+
 bool CheckName(std::string_view name, std::string_view of_what, Where where, Reporter& reporter,
                std::string_view also) {
   constexpr size_t kMaxName = limits::kMaxHostName;  // certificates are often named after a host
@@ -119,8 +114,8 @@ void ReadProcess(Reading& reading) {
   table.Text("group", process.group);
   table.Text("pid_file", process.pid_file);
   table.Text("control_socket", process.control_socket);
-  process.pid_file = Resolve(reading, process.pid_file);
-  process.control_socket = Resolve(reading, process.control_socket);
+  process.pid_file = ResolvePath(reading, process.pid_file);
+  process.control_socket = ResolvePath(reading, process.control_socket);
   if (process.control_socket.size() > kMaxUnixPath) {
     reading.reporter.Fault(table.WhereOfValue("control_socket"),
                            fmt::format("the path of control_socket has {} octets, a UNIX socket's "
@@ -160,7 +155,7 @@ void ReadLog(Reading& reading) {
       log.destination = LogDestination::kSyslog;
     } else if (destination.find('/') != std::string::npos && !destination.ends_with('/')) {
       log.destination = LogDestination::kFile;
-      log.file = Resolve(reading, destination);
+      log.file = ResolvePath(reading, destination);
     } else {
       reading.reporter.Fault(
           table.WhereOfValue("destination"),

@@ -4,6 +4,8 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "postern/config/config.h"
 #include "reporter.h"
@@ -26,8 +28,34 @@ void ReadTickets(Reading& reading);
 // Returns [timeouts]' handshake and idle, the defaults of every listener.
 Timeouts ReadTimeouts(Reading& reading);
 void ReadBackends(Reading& reading);
-// Call it after ReadBackends: listeners name back ends.
-void ReadListeners(Reading& reading, const Timeouts& defaults);
+void ReadPolicies(Reading& reading);
+// Returns the policy of [tls], the default of every listener. Call it after ReadPolicies.
+std::string ReadTls(Reading& reading);
+// What listeners have when they do not say otherwise.
+struct ListenerDefaults {
+  Timeouts timeouts;
+  std::string policy;
+};
+// Call it after ReadBackends and ReadPolicies: listeners name both.
+void ReadListeners(Reading& reading, const ListenerDefaults& defaults);
+
+// Groups of keys within a listener's table.
+void ReadPolicyName(Reading& reading, TableReader& table, std::string& policy);
+void ReadClientCertificates(Reading& reading, TableReader& table, ClientCertificates& clients);
+
+inline constexpr std::string_view kTableHelp =
+    "begin the table with its name in brackets on a line";
+
+// NamedTables gives the tables within [`section`], in the order of the file.
+std::vector<std::pair<std::string, const toml::table*>> NamedTables(Reading& reading,
+                                                                    std::string_view section,
+                                                                    std::string_view of_what);
+
+// ResolvePath takes a relative path from the directory of the configuration file, so that a
+// configuration can be tried out wherever it was unpacked. An empty path stays empty.
+std::string ResolvePath(const Reading& reading, const std::string& path);
+// ReadPath reads a path that must not be empty. True when `out` was set.
+bool ReadPath(Reading& reading, TableReader& table, std::string_view key, std::string& out);
 
 // The bounds of a listener's timeouts, wherever they are written.
 inline constexpr Range kHandshakeRange{100, 600'000};

@@ -12,6 +12,7 @@
 
 #include "postern/base/log.h"
 #include "postern/base/result.h"
+#include "postern/config/policy.h"
 
 namespace postern::config {
 
@@ -42,6 +43,8 @@ struct Listener {
   std::vector<ListenAddress> addresses;
   Service service = Service::kRaw;
   TlsMode tls = TlsMode::kImplicit;
+  std::string policy = std::string(kDefaultPolicy);  // a name in Config::policies, checked
+  ClientCertificates clients;
   std::string backend;  // a name in Config::backends, checked
   Timeouts timeouts;    // the file's [timeouts], overridden per listener; idle_ms never 0 here
   Where where;
@@ -127,6 +130,8 @@ struct Config {
   Certificates certificates;
   std::vector<Listener> listeners;
   std::vector<Backend> backends;
+  // The built-in ones, then those of the file.
+  std::vector<Policy> policies{BuiltInPolicies().begin(), BuiltInPolicies().end()};
   Limits limits;
   Tickets tickets;
   uint64_t drain_timeout_ms = 30'000;    // [timeouts] drain

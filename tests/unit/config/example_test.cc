@@ -57,6 +57,8 @@ TEST_CASE("example: what it shows in comments is true") {
   const Config& b = loaded->config;
   CHECK(b.listeners.size() == a.listeners.size() + 1);
   CHECK(b.certificates.pairs.size() == 1);
+  CHECK(b.policies.size() == a.policies.size() + 1);
+  CHECK(a.listeners[0].policy == b.listeners[0].policy);
   // Commented-out keys show the defaults, except for those that say they are examples.
   CHECK(a.process.workers == b.process.workers);
   CHECK(a.process.pin == b.process.pin);
