@@ -9,6 +9,7 @@
 #include <map>
 
 #include "generation/certificates.h"
+#include "generation/client_trust.h"
 #include "generation/index_image.h"
 #include "generation/segments.h"
 #include "generation/settings_image.h"
@@ -234,10 +235,11 @@ std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& l
       servers.push_back(resolver.Resolve(backend, server));
     }
   }
+  const ReadTrust trust = ReadClientTrust(config, faults, generation->warnings);
   if (!faults.empty()) return std::unexpected(std::move(faults));
 
   Result<PartPtr> settings =
-      MakePart(PartKind::kSettings, BuildSettings(config, number, sockets, servers));
+      MakePart(PartKind::kSettings, BuildSettings(config, number, sockets, servers, trust));
   if (!settings) return std::unexpected(std::vector{settings.error()});
   generation->parts.push_back(std::move(*settings));
   if (Status added = AddCertificates(collected, cache, config.certificates.where, previous,

@@ -44,6 +44,8 @@ class SettingsReader {
     settings_.tickets_enabled_ = header_.tickets_enabled == 1;
     settings_.ticket_lifetime_s_ = header_.ticket_lifetime_s;
     if (Status backends = ReadBackends(); !backends) return backends;
+    if (Status policies = ReadPolicies(); !policies) return policies;
+    if (Status trusts = ReadTrusts(); !trusts) return trusts;
     if (Status listeners = ReadListeners(); !listeners) return listeners;
     return ReadSockets();
   }
@@ -100,6 +102,62 @@ class SettingsReader {
     return {reinterpret_cast<const sockaddr*>(entry.octets), entry.size};
   }
 
+  Status ReadPolicies() {
+    const auto policies = TableOf<PolicyEntry>(part_, header_.policies);
+    if (!policies) return Damaged("a table lies outside");
+    for (const PolicyEntry& entry : *policies) {
+      const auto name = TextOf(texts_, entry.name);
+      const auto ciphers = TextOf(texts_, entry.ciphers);
+      const auto suites = TextOf(texts_, entry.ciphersuites);
+      const auto groups = TextOf(texts_, entry.groups);
+      const auto algorithms = TextOf(texts_, entry.signature_algorithms);
+      if (!name || !ciphers || !suites || !groups || !algorithms) {
+        return Damaged("a text lies outside");
+      }
+      if (entry.min_version < 0x0300 || entry.min_version > entry.max_version ||
+          entry.max_version > 0x0304 || entry.server_preference > 1) {
+        return Damaged("a policy has versions that there are not");
+      }
+      settings_.policies_.push_back({*name, static_cast<uint16_t>(entry.min_version),
+                                     static_cast<uint16_t>(entry.max_version), *ciphers, *suites,
+                                     *groups, *algorithms, entry.server_preference == 1});
+    }
+    return {};
+  }
+
+  Status ReadTrusts() {
+    const auto trusts = TableOf<TrustEntry>(part_, header_.trusts);
+    const auto ders = TableOf<DerEntry>(part_, header_.ders);
+    if (!trusts || !ders) return Damaged("a table lies outside");
+    size_t taken = 0;  // each belongs to one place, as servers do
+    for (const TrustEntry& entry : *trusts) {
+      const uint64_t count = uint64_t{entry.certificates} + entry.crls;
+      if (count > ders->size() ||
+          !Inside(entry.first, static_cast<uint32_t>(count), ders->size()) ||
+          (taken += count) > ders->size()) {
+        return Damaged("a listener trusts what is not there");
+      }
+      TrustSettings trust;
+      for (const DerEntry& der : ders->subspan(entry.first, count)) {
+        const auto octets = TextOf(texts_, der.octets);
+        if (!octets) return Damaged("a text lies outside");
+        auto& list =
+            trust.certificates.size() < entry.certificates ? trust.certificates : trust.crls;
+        list.push_back(AsBytes(*octets));
+      }
+      settings_.trusts_.push_back(std::move(trust));
+    }
+    return {};
+  }
+
+  // Whether what a listener says about client certificates can be.
+  bool ClientsFit(const ListenerEntry& entry) const {
+    if (entry.client_mode > static_cast<uint32_t>(config::ClientMode::kRequired)) return false;
+    const bool off = entry.client_mode == static_cast<uint32_t>(config::ClientMode::kOff);
+    // What asks for certificates and trusts nobody would be open to nobody or, worse, to all.
+    return off ? entry.trust == kNoTrust : entry.trust < settings_.trusts_.size();
+  }
+
   Status ReadListeners() {
     const auto listeners = TableOf<ListenerEntry>(part_, header_.listeners);
     if (!listeners) return Damaged("a table lies outside");
@@ -113,12 +171,17 @@ class SettingsReader {
       if (entry.backend >= settings_.backends_.size()) {
         return Damaged("a listener has a back end that is not there");
       }
+      if (entry.policy >= settings_.policies_.size() || !ClientsFit(entry)) {
+        return Damaged("a listener has a policy or authorities that are not there");
+      }
       if (entry.handshake_timeout_ms > kMaxTimeoutMs || entry.idle_timeout_ms > kMaxTimeoutMs) {
         return Damaged("a timeout is too long");
       }
-      settings_.listeners_.push_back({*name, static_cast<config::Service>(entry.service),
-                                      static_cast<config::TlsMode>(entry.tls), entry.backend,
-                                      entry.handshake_timeout_ms, entry.idle_timeout_ms});
+      settings_.listeners_.push_back(
+          {*name, static_cast<config::Service>(entry.service),
+           static_cast<config::TlsMode>(entry.tls), entry.backend, entry.handshake_timeout_ms,
+           entry.idle_timeout_ms, entry.policy, static_cast<config::ClientMode>(entry.client_mode),
+           entry.client_depth, entry.trust});
     }
     return {};
   }
@@ -143,6 +206,17 @@ class SettingsReader {
   std::span<const char> texts_;
   std::span<const AddressEntry> addresses_;
 };
+
+PolicySettings SettingsOf(const config::Policy& policy) {
+  return {policy.name,
+          policy.min_version,
+          policy.max_version,
+          policy.ciphers,
+          policy.ciphersuites,
+          policy.groups,
+          policy.signature_algorithms,
+          policy.server_preference};
+}
 
 Result<std::shared_ptr<const Settings>> Settings::Map(int fd) {
   if (!os::HasSeals(fd, false)) return Damaged("it is not sealed");

@@ -18,12 +18,35 @@ AddressEntry EntryOf(const os::SocketAddress& address) {
 
 uint32_t Count(size_t size) { return static_cast<uint32_t>(size); }
 
+std::vector<PolicyEntry> PolicyEntries(const config::Config& config, TextPool& texts) {
+  std::vector<PolicyEntry> entries;
+  for (const config::Policy& policy : config.policies) {
+    entries.push_back({texts.Add(policy.name), texts.Add(policy.ciphers),
+                       texts.Add(policy.ciphersuites), texts.Add(policy.groups),
+                       texts.Add(policy.signature_algorithms), policy.min_version,
+                       policy.max_version, policy.server_preference ? 1U : 0U, 0});
+  }
+  return entries;
+}
+
+void AddTrust(const ReadTrust& trust, TextPool& texts, std::vector<TrustEntry>& entries,
+              std::vector<DerEntry>& ders) {
+  const auto add = [&](const std::vector<unsigned char>& der) {
+    ders.push_back({texts.Add(AsText(std::as_bytes(std::span(der))))});
+  };
+  for (const pki::Trust& set : trust.sets) {
+    entries.push_back({Count(ders.size()), Count(set.certificates.size()), Count(set.crls.size())});
+    for (const auto& der : set.certificates) add(der);
+    for (const auto& der : set.crls) add(der);
+  }
+}
+
 }  // namespace
 
 std::vector<std::byte> BuildSettings(
     const config::Config& config, uint64_t number,
     const std::vector<std::pair<uint32_t, os::SocketAddress>>& sockets,
-    const std::vector<ResolvedServer>& servers) {
+    const std::vector<ResolvedServer>& servers, const ReadTrust& trust) {
   TextPool texts;
   std::vector<AddressEntry> addresses;
   std::map<std::string_view, uint32_t> backend_numbers;
@@ -45,13 +68,25 @@ std::vector<std::byte> BuildSettings(
     }
   }
 
+  const std::vector<PolicyEntry> policies = PolicyEntries(config, texts);
+  std::vector<TrustEntry> trusts;
+  std::vector<DerEntry> ders;
+  AddTrust(trust, texts, trusts, ders);
+
   std::vector<ListenerEntry> listeners;
   for (const config::Listener& listener : config.listeners) {
     const auto backend = backend_numbers.find(listener.backend);
     POSTERN_CHECK(backend != backend_numbers.end());  // config::Parse has checked it
-    listeners.push_back({texts.Add(listener.name), static_cast<uint32_t>(listener.service),
-                         static_cast<uint32_t>(listener.tls), backend->second, 0,
-                         listener.timeouts.handshake_ms, listener.timeouts.idle_ms});
+    const config::Policy* policy = config::FindPolicy(config.policies, listener.policy);
+    POSTERN_CHECK(policy != nullptr);  // likewise
+    const size_t number_of = listeners.size();
+    listeners.push_back(
+        {texts.Add(listener.name), static_cast<uint32_t>(listener.service),
+         static_cast<uint32_t>(listener.tls), backend->second,
+         Count(static_cast<size_t>(policy - config.policies.data())),
+         listener.timeouts.handshake_ms, listener.timeouts.idle_ms,
+         static_cast<uint32_t>(listener.clients.mode), listener.clients.depth,
+         number_of < trust.of_listener.size() ? trust.of_listener[number_of] : kNoTrust});
   }
 
   std::vector<SocketEntry> socket_entries;
@@ -72,6 +107,9 @@ std::vector<std::byte> BuildSettings(
   header.servers = image.Append(server_entries);
   header.addresses = image.Append(addresses);
   header.texts = image.Append(texts.texts());
+  header.policies = image.Append(policies);
+  header.trusts = image.Append(trusts);
+  header.ders = image.Append(ders);
   return image.Finish(header, PartKind::kSettings);
 }
 

@@ -1,4 +1,4 @@
-// The layout of the settings part, for its builder and its reader. Version 1, 2026-11-22.
+// The layout of the settings part, for its builder and its reader. Version 2, 2026-11-22.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,9 @@
 
 #include "generation/image.h"
 #include "postern/config/config.h"
+#include "postern/generation/settings.h"
 #include "postern/os/socket_address.h"
+#include "postern/pki/trust.h"
 
 namespace postern::generation {
 
@@ -23,6 +25,9 @@ struct SettingsHeader {
   TableRef servers;              // ServerEntry
   TableRef addresses;            // AddressEntry
   TableRef texts;                // octets
+  TableRef policies;             // PolicyEntry
+  TableRef trusts;               // TrustEntry
+  TableRef ders;                 // DerEntry
 };
 
 struct ListenerEntry {
@@ -30,9 +35,37 @@ struct ListenerEntry {
   uint32_t service = 0;  // config::Service
   uint32_t tls = 0;      // config::TlsMode
   uint32_t backend = 0;  // index into backends
-  uint32_t reserved = 0;
+  uint32_t policy = 0;   // index into policies
   uint64_t handshake_timeout_ms = 0;
   uint64_t idle_timeout_ms = 0;
+  uint32_t client_mode = 0;  // config::ClientMode
+  uint32_t client_depth = 0;
+  uint32_t trust = 0;  // index into trusts; with client certificates off kNoTrust
+  uint32_t reserved = 0;
+};
+
+struct PolicyEntry {
+  TextRef name;
+  TextRef ciphers;
+  TextRef ciphersuites;
+  TextRef groups;
+  TextRef signature_algorithms;
+  uint32_t min_version = 0;  // as on the wire
+  uint32_t max_version = 0;
+  uint32_t server_preference = 0;  // 0 or 1
+  uint32_t reserved = 0;
+};
+
+// The authorities of one listener or several: certificates, then revocation lists.
+struct TrustEntry {
+  uint32_t first = 0;  // index into ders
+  uint32_t certificates = 0;
+  uint32_t crls = 0;  // behind the certificates
+  uint32_t reserved = 0;
+};
+
+struct DerEntry {
+  TextRef octets;  // in texts
 };
 
 struct SocketEntry {
@@ -61,8 +94,10 @@ struct AddressEntry {
 };
 
 static_assert(Plain<SettingsHeader> && Plain<ListenerEntry> && Plain<SocketEntry> &&
-              Plain<BackendEntry> && Plain<ServerEntry> && Plain<AddressEntry>);
-static_assert(sizeof(SettingsHeader) == 160 && sizeof(ListenerEntry) == 40 &&
+              Plain<BackendEntry> && Plain<ServerEntry> && Plain<AddressEntry> &&
+              Plain<PolicyEntry> && Plain<TrustEntry> && Plain<DerEntry>);
+static_assert(sizeof(PolicyEntry) == 56 && sizeof(TrustEntry) == 16 && sizeof(DerEntry) == 8);
+static_assert(sizeof(SettingsHeader) == 208 && sizeof(ListenerEntry) == 56 &&
               sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 24 && sizeof(ServerEntry) == 24 &&
               sizeof(AddressEntry) == 136);
 
@@ -72,11 +107,18 @@ struct ResolvedServer {
   std::string unresolved_reason;
 };
 
+// What a listener's files of authorities came to. Listeners that name the same files share one.
+struct ReadTrust {
+  std::vector<uint32_t> of_listener;  // by listener: index into `sets`, or kNoTrust
+  std::vector<pki::Trust> sets;
+};
+
 // BuildSettings lays out the settings of generation `number`. `sockets` are pairs of listener
-// number and address; `servers` has one entry per server of config.backends, in order.
+// number and address; `servers` has one entry per server of config.backends, in order; `trust` may
+// be empty when no listener asks for client certificates.
 std::vector<std::byte> BuildSettings(
     const config::Config& config, uint64_t number,
     const std::vector<std::pair<uint32_t, os::SocketAddress>>& sockets,
-    const std::vector<ResolvedServer>& servers);
+    const std::vector<ResolvedServer>& servers, const ReadTrust& trust = {});
 
 }  // namespace postern::generation

@@ -42,10 +42,13 @@ Image SoundSettings() {
   config.listeners.resize(1);
   config.listeners[0].name = "imaps";
   config.listeners[0].backend = "imap";
+  config.listeners[0].clients.mode = config::ClientMode::kRequired;
+  ReadTrust trust{{0}, {{{{1, 2, 3}, {4, 5}}, {{6, 7, 8, 9}}, {}}}};
   return BuildSettings(config, 7, {{0, Ip("0.0.0.0", 993)}, {0, Ip("::", 993)}},
                        {{{Ip("10.0.0.1", 143), Ip("fd00::1", 143)}, ""},
                         {{}, "cannot resolve"},
-                        {{os::SocketAddress::FromUnixPath("/run/web").value()}, ""}});
+                        {{os::SocketAddress::FromUnixPath("/run/web").value()}, ""}},
+                       trust);
 }
 
 Image SoundIndex() {
@@ -116,6 +119,18 @@ void ReadSettings(const Image& image) {
   for (const ListenerSettings& listener : (*settings)->listeners()) {
     Touch(AsBytes(listener.name));
     Touch(AsBytes((*settings)->backends().at(listener.backend).name));
+    Touch(AsBytes((*settings)->policies().at(listener.policy).name));
+    if (listener.trust == kNoTrust) continue;
+    const TrustSettings& trust = (*settings)->trusts().at(listener.trust);
+    for (const auto* list : {&trust.certificates, &trust.crls}) {
+      for (const Bytes der : *list) Touch(der);
+    }
+  }
+  for (const PolicySettings& policy : (*settings)->policies()) {
+    for (const std::string_view text :
+         {policy.ciphers, policy.ciphersuites, policy.groups, policy.signature_algorithms}) {
+      Touch(AsBytes(text));
+    }
   }
   for (const SocketSettings& socket : (*settings)->sockets()) {
     Touch(AsBytes((*settings)->listeners().at(socket.listener).name));

@@ -9,12 +9,34 @@
 #include <string_view>
 #include <vector>
 
+#include "postern/base/bytes.h"
 #include "postern/base/result.h"
 #include "postern/config/config.h"
 #include "postern/os/sealed_memory.h"
 #include "postern/os/socket_address.h"
 
 namespace postern::generation {
+
+// A policy as config::Policy has it.
+struct PolicySettings {
+  std::string_view name;
+  uint16_t min_version = 0;
+  uint16_t max_version = 0;
+  std::string_view ciphers;
+  std::string_view ciphersuites;
+  std::string_view groups;
+  std::string_view signature_algorithms;
+  bool server_preference = false;
+};
+// SettingsOf shows `policy`, which must outlive the result, as a worker reads it.
+PolicySettings SettingsOf(const config::Policy& policy);
+
+// Authorities of clients, DER.
+struct TrustSettings {
+  std::vector<Bytes> certificates;
+  std::vector<Bytes> crls;
+};
+inline constexpr uint32_t kNoTrust = UINT32_MAX;
 
 struct ListenerSettings {
   std::string_view name;
@@ -23,6 +45,10 @@ struct ListenerSettings {
   uint32_t backend = 0;  // index into Settings::backends
   uint64_t handshake_timeout_ms = 0;
   uint64_t idle_timeout_ms = 0;
+  uint32_t policy = 0;  // index into Settings::policies
+  config::ClientMode client_mode = config::ClientMode::kOff;
+  uint32_t client_depth = 0;
+  uint32_t trust = kNoTrust;  // index into Settings::trusts; kNoTrust only with kOff
 };
 
 struct SocketSettings {
@@ -55,6 +81,8 @@ class Settings {
   const std::vector<ListenerSettings>& listeners() const { return listeners_; }
   const std::vector<SocketSettings>& sockets() const { return sockets_; }
   const std::vector<BackendSettings>& backends() const { return backends_; }
+  const std::vector<PolicySettings>& policies() const { return policies_; }
+  const std::vector<TrustSettings>& trusts() const { return trusts_; }
   uint32_t max_connections() const { return max_connections_; }  // for all workers together
   bool tickets_enabled() const { return tickets_enabled_; }
   uint64_t ticket_lifetime_s() const { return ticket_lifetime_s_; }
@@ -66,6 +94,8 @@ class Settings {
   std::vector<ListenerSettings> listeners_;
   std::vector<SocketSettings> sockets_;
   std::vector<BackendSettings> backends_;
+  std::vector<PolicySettings> policies_;
+  std::vector<TrustSettings> trusts_;
   uint32_t max_connections_ = 0;
   bool tickets_enabled_ = true;
   uint64_t ticket_lifetime_s_ = 0;

@@ -73,7 +73,18 @@ inline size_t Touch(const Settings& settings) {
   size_t sum = settings.number() + settings.max_connections();
   for (const ListenerSettings& listener : settings.listeners()) {
     sum += Touch(AsBytes(listener.name)) + static_cast<size_t>(listener.service) +
-           Touch(AsBytes(settings.backends().at(listener.backend).name));
+           Touch(AsBytes(settings.backends().at(listener.backend).name)) +
+           Touch(AsBytes(settings.policies().at(listener.policy).name));
+    if (listener.trust == kNoTrust) continue;
+    const TrustSettings& trust = settings.trusts().at(listener.trust);
+    for (const auto* list : {&trust.certificates, &trust.crls}) {
+      for (const Bytes der : *list) sum += Touch(der);
+    }
+  }
+  for (const PolicySettings& policy : settings.policies()) {
+    sum += policy.min_version + policy.max_version + Touch(AsBytes(policy.ciphers)) +
+           Touch(AsBytes(policy.ciphersuites)) + Touch(AsBytes(policy.groups)) +
+           Touch(AsBytes(policy.signature_algorithms));
   }
   for (const SocketSettings& socket : settings.sockets()) {
     sum += socket.address.ToString().size() + settings.listeners().at(socket.listener).backend;

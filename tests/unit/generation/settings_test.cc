@@ -32,11 +32,24 @@ Image Example() {
   config.listeners[1].service = config::Service::kHttp;
   config.listeners[1].backend = "web";
   config.listeners[1].timeouts = {9'000, 120'000};
+  config.policies.resize(4);
+  config.policies[3].name = "mine";
+  config.policies[3].min_version = 0x0302;
+  config.policies[3].ciphers = "AES128-SHA";
+  config.policies[3].ciphersuites = "TLS_AES_128_GCM_SHA256";
+  config.policies[3].groups = "X25519";
+  config.policies[3].signature_algorithms = "RSA+SHA256";
+  config.policies[3].server_preference = true;
+  config.listeners[1].policy = "mine";
+  config.listeners[1].clients.mode = config::ClientMode::kOptional;
+  config.listeners[1].clients.depth = 2;
+  const ReadTrust trust{{kNoTrust, 0}, {{{{1, 2, 3}, {4, 5}}, {{6, 7, 8, 9}}, {}}}};
   return BuildSettings(config, 7,
                        {{0, Ip("0.0.0.0", 993)}, {0, Ip("::", 993)}, {1, Ip("192.0.2.1", 443)}},
                        {{{Ip("10.0.0.1", 143), Ip("fd00::1", 143)}, ""},
                         {{}, "cannot resolve"},
-                        {{os::SocketAddress::FromUnixPath("/run/web").value()}, ""}});
+                        {{os::SocketAddress::FromUnixPath("/run/web").value()}, ""}},
+                       trust);
 }
 
 }  // namespace
@@ -59,6 +72,27 @@ TEST_CASE("settings: what was configured is what a worker reads") {
   CHECK(settings.listeners()[0].handshake_timeout_ms == 10'000);
   CHECK(settings.listeners()[0].idle_timeout_ms == 2'100'000);
   CHECK(settings.listeners()[1].backend == 1);
+
+  REQUIRE(settings.policies().size() == 4);
+  CHECK(settings.policies()[settings.listeners()[0].policy].name == "intermediate");
+  const PolicySettings& mine = settings.policies()[settings.listeners()[1].policy];
+  CHECK(mine.name == "mine");
+  CHECK(mine.min_version == 0x0302);
+  CHECK(mine.max_version == 0x0304);
+  CHECK(mine.ciphers == "AES128-SHA");
+  CHECK(mine.ciphersuites == "TLS_AES_128_GCM_SHA256");
+  CHECK(mine.groups == "X25519");
+  CHECK(mine.signature_algorithms == "RSA+SHA256");
+  CHECK(mine.server_preference);
+  CHECK(settings.listeners()[0].client_mode == config::ClientMode::kOff);
+  CHECK(settings.listeners()[0].trust == kNoTrust);
+  CHECK(settings.listeners()[1].client_mode == config::ClientMode::kOptional);
+  CHECK(settings.listeners()[1].client_depth == 2);
+  const TrustSettings& trust = settings.trusts().at(settings.listeners()[1].trust);
+  REQUIRE(trust.certificates.size() == 2);
+  REQUIRE(trust.crls.size() == 1);
+  CHECK(trust.certificates[1].size() == 2);
+  CHECK(trust.crls[0][0] == std::byte{6});
 
   REQUIRE(settings.sockets().size() == 3);
   CHECK(settings.sockets()[1].listener == 0);
@@ -138,6 +172,29 @@ TEST_CASE("settings: any changed word is an error, or harmless when the checksum
   // Both must have happened, else the test tests nothing.
   CHECK(refused > 100);
   CHECK(taken > 100);
+}
+
+TEST_CASE("settings: a listener that asks for certificates has authorities") {
+  const Image image = Example();
+  SettingsHeader header;
+  std::memcpy(&header, image.data(), sizeof header);
+  const auto with = [&](uint32_t mode, uint32_t trust) {
+    Image changed = image;
+    std::byte* at = changed.data() + header.listeners.offset + sizeof(ListenerEntry);
+    ListenerEntry entry;
+    std::memcpy(&entry, at, sizeof entry);
+    entry.client_mode = mode;
+    entry.trust = trust;
+    std::memcpy(at, &entry, sizeof entry);
+    return Settings::Map(Sealed(Forged(changed)).get()).has_value();
+  };
+  CHECK(with(1, 0));
+  CHECK(with(2, 0));
+  CHECK(with(0, kNoTrust));
+  CHECK_FALSE(with(3, 0));
+  CHECK_FALSE(with(2, 1));
+  CHECK_FALSE(with(2, kNoTrust));
+  CHECK_FALSE(with(0, 0));
 }
 
 TEST_CASE("settings: a few octets do not unfold to many servers") {
