@@ -16,6 +16,7 @@
 #include "postern/generation/compile.h"
 #include "postern/os/process.h"
 #include "postern/pki/certificate.h"
+#include "postern/tls/policy.h"
 #include "report.h"
 #include "summary.h"
 
@@ -81,6 +82,8 @@ std::expected<Checked, std::vector<Error>> CheckFile(const std::string& path) {
     trial.config.certificates.directory = pair->directory();
   }
   std::vector<Error> faults = CheckUser(trial.config.process);
+  const std::vector<Error> lacking = tls::CheckPolicies(trial.config);
+  faults.insert(faults.end(), lacking.begin(), lacking.end());
   auto generation = generation::Compile(trial, nullptr, 1);
   if (!generation.has_value()) {
     faults.insert(faults.end(), generation.error().begin(), generation.error().end());

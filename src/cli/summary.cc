@@ -35,6 +35,11 @@ size_t Widest(const List& list, Text text) {
   return width;
 }
 
+std::string Clients(config::ClientMode mode) {
+  if (mode == config::ClientMode::kOff) return {};
+  return fmt::format(", client certificates {}", ToString(mode));
+}
+
 std::string Listeners(const config::Config& config) {
   const auto name = [](const config::Listener& listener) { return listener.name; };
   const auto addresses = [](const config::Listener& listener) {
@@ -44,9 +49,10 @@ std::string Listeners(const config::Config& config) {
   const size_t address_width = std::min<size_t>(Widest(config.listeners, addresses), 30);
   std::string text = "listeners\n";
   for (const config::Listener& listener : config.listeners) {
-    text += fmt::format("  {:<{}}  {:<{}}  {}, TLS {}, to {}\n", listener.name, name_width,
+    text += fmt::format("  {:<{}}  {:<{}}  {}, TLS {} ({}{}), to {}\n", listener.name, name_width,
                         addresses(listener), address_width, ToString(listener.service),
-                        ToString(listener.tls), listener.backend);
+                        ToString(listener.tls), listener.policy, Clients(listener.clients.mode),
+                        listener.backend);
   }
   return text;
 }

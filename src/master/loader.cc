@@ -14,6 +14,7 @@
 
 #include "postern/base/check.h"
 #include "postern/pki/certificate.h"
+#include "postern/tls/policy.h"
 
 namespace postern::master {
 
@@ -37,8 +38,10 @@ LoadOutcome LoadGeneration(const std::string& config_path,
          "put a certificate of an authority in its place when clients are to trust it",
          loaded->config.certificates.where});
   }
+  std::vector<Error> faults = tls::CheckPolicies(loaded->config);
   auto compiled = generation::Compile(*loaded, previous, number);
-  if (!compiled) return std::unexpected(std::move(compiled.error()));
+  if (!compiled) faults.insert(faults.end(), compiled.error().begin(), compiled.error().end());
+  if (!faults.empty()) return std::unexpected(std::move(faults));
   LoadedGeneration result{std::move(loaded->config), std::move(*compiled),
                           std::move(loaded->warnings)};
   const std::vector<Error>& more = result.generation->warnings;

@@ -43,12 +43,13 @@ Session::~Session() {
   io_.counters.connections.Subtract();
 }
 
-bool Session::Start(os::UniqueFd fd, std::shared_ptr<tls::ServerContexts> contexts) {
+bool Session::Start(os::UniqueFd fd, tls::ServerContexts& contexts, tls::PolicyContextPtr policy) {
   if (!client_.Open(std::move(fd))) return false;
-  handshake_ = contexts->Begin({.listener = listener().name,
-                                .service = config::ToString(listener().service),
-                                .tickets = settings_->tickets_enabled(),
-                                .ticket_lifetime_s = settings_->ticket_lifetime_s()});
+  handshake_ = contexts.Begin({.listener = listener().name,
+                               .service = config::ToString(listener().service),
+                               .tickets = settings_->tickets_enabled(),
+                               .ticket_lifetime_s = settings_->ticket_lifetime_s(),
+                               .policy = std::move(policy)});
   io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);
   client_.WantReceive(true);
   client_.Pump();
@@ -301,9 +302,10 @@ mail::Protocol Session::protocol() const {
 
 bool SessionTable::Add(SessionIo& io, Accepted accepted) {
   os::UniqueFd fd = std::move(accepted.fd);
-  std::shared_ptr<tls::ServerContexts> contexts = std::move(accepted.contexts);
+  const std::shared_ptr<tls::ServerContexts> contexts = std::move(accepted.contexts);
+  tls::PolicyContextPtr policy = std::move(accepted.policy);
   auto session = std::make_unique<Session>(io, std::move(accepted));
-  if (!session->Start(std::move(fd), std::move(contexts))) return false;
+  if (!session->Start(std::move(fd), *contexts, std::move(policy))) return false;
   sessions_.PushBack(*session.release());
   ++size_;
   return true;

@@ -26,7 +26,7 @@ Status TryInstall(SSL_CTX* context, const ServerCertificate& certificate) {
 
 }  // namespace
 
-Contexts::Contexts(std::unique_ptr<const CertificateSource> source, BaseContext base,
+Contexts::Contexts(std::unique_ptr<const CertificateSource> source, PolicyContextPtr base,
                    size_t max_contexts)
     : source_(std::move(source)), base_(std::move(base)), max_contexts_(max_contexts) {
   POSTERN_CHECK(max_contexts_ > 0);
@@ -44,7 +44,7 @@ Result<Contexts::Selected> Contexts::Select(std::string_view sni) {
   }
   auto certificate = ServerCertificate::Load(view);
   if (!certificate) return std::unexpected(certificate.error());
-  if (const Status fits = TryInstall(base_.context.get(), *certificate); !fits) {
+  if (const Status fits = TryInstall(base_->context.get(), *certificate); !fits) {
     return std::unexpected(fits.error());
   }
   if (recent_.size() == max_contexts_) {
@@ -63,9 +63,10 @@ std::unique_ptr<Handshake> Contexts::Begin(const ListenerPolicy& policy) {
 Result<std::shared_ptr<ServerContexts>> CreateServerContexts(
     std::unique_ptr<const CertificateSource> certificates, const shm::TicketKeys& ticket_keys,
     size_t max_contexts) {
-  auto base = MakeBaseContext(ticket_keys);
+  const config::Policy* policy =
+      config::FindPolicy(config::BuiltInPolicies(), config::kDefaultPolicy);
+  auto base = MakePolicyContext(generation::SettingsOf(*policy), {}, ticket_keys);
   if (!base) return std::unexpected(base.error());
-  SetHandshakeCallbacks(base->context.get());
   auto contexts =
       std::make_shared<Contexts>(std::move(certificates), std::move(*base), max_contexts);
   if (const auto chosen = contexts->Select({}); !chosen) return std::unexpected(chosen.error());

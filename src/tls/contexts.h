@@ -8,20 +8,22 @@
 #include <unordered_map>
 
 #include "postern/tls/server_contexts.h"
-#include "tls/base_context.h"
 #include "tls/certificate_source.h"
+#include "tls/policy_context.h"
 #include "tls/server_certificate.h"
 
 namespace postern::tls {
 
 class Contexts final : public ServerContexts {
  public:
-  Contexts(std::unique_ptr<const CertificateSource> source, BaseContext base, size_t max_contexts);
+  Contexts(std::unique_ptr<const CertificateSource> source, PolicyContextPtr base,
+           size_t max_contexts);
 
   std::unique_ptr<Handshake> Begin(const ListenerPolicy& policy) override;
   size_t contexts() const override { return by_identity_.size(); }
 
-  const BaseContext& base() const { return base_; }
+  // The policy of handshakes that are begun without one.
+  const PolicyContextPtr& base() const { return base_; }
 
   struct Selected {
     // Valid until the next Select.
@@ -38,7 +40,7 @@ class Contexts final : public ServerContexts {
   };
 
   std::unique_ptr<const CertificateSource> source_;
-  BaseContext base_;
+  PolicyContextPtr base_;
   size_t max_contexts_;
   std::list<Entry> recent_;  // most recently used first
   std::unordered_map<uint64_t, std::list<Entry>::iterator> by_identity_;

@@ -28,7 +28,10 @@ namespace {
 class LibsslHandshake final : public Handshake {
  public:
   LibsslHandshake(std::shared_ptr<Contexts> contexts, const ListenerPolicy& policy)
-      : contexts_(std::move(contexts)), listener_(policy.listener), service_(policy.service) {
+      : contexts_(std::move(contexts)),
+        policy_(policy.policy != nullptr ? policy.policy : contexts_->base()),
+        listener_(policy.listener),
+        service_(policy.service) {
     Prepare(policy);
   }
 
@@ -50,6 +53,7 @@ class LibsslHandshake final : public Handshake {
   void Establish();
 
   std::shared_ptr<Contexts> contexts_;
+  PolicyContextPtr policy_;
   std::string listener_;
   std::string service_;
   std::unique_ptr<WireWindow> window_ = std::make_unique<WireWindow>();
@@ -102,7 +106,7 @@ std::string_view NegotiatedGroup(SSL* ssl) {
 
 void LibsslHandshake::Prepare(const ListenerPolicy& policy) {
   ERR_clear_error();
-  SslPtr ssl(SSL_new(contexts_->base().context.get()));
+  SslPtr ssl(SSL_new(policy_->context.get()));
   BioPtr bio = MakeWireBio(*window_);
   if (ssl == nullptr || bio == nullptr || SSL_set_app_data(ssl.get(), this) != 1 ||
       !SetTickets(ssl.get(), policy.tickets, policy.ticket_lifetime_s)) {
@@ -134,7 +138,8 @@ bool LibsslHandshake::OnClientHello(int& alert) {
   facts_.sni = offer_.sni;
   facts_.certificate = selected->certificate->name();
   if (!selected->certificate->Install(ssl_.get()) ||
-      !BindSessions(ssl_.get(), listener_, service_, selected->certificate->name())) {
+      !BindSessions(ssl_.get(), listener_, service_, selected->certificate->name(),
+                    policy_->binding())) {
     internal_ = "certificate " + selected->certificate->name() + " cannot be used";
     return false;
   }
@@ -186,7 +191,7 @@ Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& ou
     return {state_, consumed};
   }
   if (error != SSL_ERROR_WANT_READ) {
-    Explanation why = ExplainFailure(ssl_.get(), offer_, contexts_->base().groups);
+    Explanation why = ExplainFailure(ssl_.get(), offer_, policy_->groups);
     if (!internal_.empty()) why = {HandshakeFailure::kInternal, internal_};
     return Failed(why.failure, std::move(why.detail), consumed);
   }

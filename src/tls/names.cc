@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <utility>
 
 namespace postern::tls {
@@ -19,7 +21,7 @@ std::string_view Look(const std::array<std::pair<Number, std::string_view>, N>& 
   return {};
 }
 
-constexpr std::array<std::pair<uint16_t, std::string_view>, 15> kGroups = {{
+constexpr std::array<std::pair<uint16_t, std::string_view>, 28> kGroups = {{
     {21, "P-224"},
     {23, "P-256"},
     {24, "P-384"},
@@ -35,6 +37,20 @@ constexpr std::array<std::pair<uint16_t, std::string_view>, 15> kGroups = {{
     {0x11ED, "SecP384r1MLKEM1024"},
     {0x0201, "MLKEM768"},
     {0x6399, "X25519Kyber768Draft00"},
+    {0x0200, "MLKEM512"},
+    {0x0202, "MLKEM1024"},
+    {26, "brainpoolP256r1"},
+    {27, "brainpoolP384r1"},
+    {28, "brainpoolP512r1"},
+    {259, "ffdhe6144"},
+    {260, "ffdhe8192"},
+    // Other names of those above; the first one of a number is shown.
+    {21, "secp224r1"},
+    {23, "secp256r1"},
+    {23, "prime256v1"},
+    {24, "secp384r1"},
+    {25, "secp521r1"},
+    {29, "ecdh_x25519"},
 }};
 
 constexpr std::array<std::pair<int, std::string_view>, 35> kAlerts = {{
@@ -88,6 +104,14 @@ std::string VersionName(uint16_t version) {
 }
 
 std::string_view GroupName(uint16_t group) { return Look(kGroups, group); }
+
+uint16_t GroupNumber(std::string_view name) {
+  const auto same = [](char a, char b) { return std::tolower(a) == std::tolower(b); };
+  for (const auto& [number, known] : kGroups) {
+    if (std::ranges::equal(name, known, same)) return number;
+  }
+  return 0;
+}
 
 std::string_view AlertName(int alert) { return Look(kAlerts, alert); }
 

@@ -133,10 +133,10 @@ bool SetTickets(SSL* ssl, bool enabled, uint64_t lifetime_s) {
 }
 
 bool BindSessions(SSL* ssl, std::string_view listener, std::string_view service,
-                  std::string_view certificate) {
+                  std::string_view certificate, std::string_view policy) {
   // Each field with its length in front, so that no two bindings have the same text.
-  std::string text = "postern session 1";
-  for (const std::string_view field : {listener, service, certificate}) {
+  std::string text = "postern session 2";
+  for (const std::string_view field : {listener, service, certificate, policy}) {
     text += '\0' + std::to_string(field.size()) + ':';
     text += field;
   }

@@ -23,10 +23,11 @@ int TicketKeyCallback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPH
 bool SetTickets(SSL* ssl, bool enabled, uint64_t lifetime_s);
 
 // BindSessions lets sessions of `ssl` be resumed only where listener, service and certificate have
-// the same names: a client that proved itself to one listener, or checked one certificate, has done
-// so for that one alone (CVE-2025-23419). A renewed certificate keeps its name and its sessions.
+// the same names, and the policy the same content: a client that proved itself to one listener, or
+// checked one certificate, has done so for that one alone (CVE-2025-23419). A renewed certificate
+// keeps its name and its sessions.
 // Call it before libssl looks at a ticket, that is, in the ClientHello callback.
 bool BindSessions(SSL* ssl, std::string_view listener, std::string_view service,
-                  std::string_view certificate);
+                  std::string_view certificate, std::string_view policy);
 
 }  // namespace postern::tls

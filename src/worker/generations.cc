@@ -136,6 +136,9 @@ Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
   Result<std::shared_ptr<tls::ServerContexts>> contexts =
       MakeContexts(index.first, index.second, segments);
   if (!contexts) return std::unexpected(contexts.error());
+  Result<std::vector<tls::PolicyContextPtr>> policies =
+      tls::MakePolicyContexts(*settings, ticket_keys_);
+  if (!policies) return std::unexpected(policies.error());
 
   Prepared prepared;
   const size_t count = settings->sockets().size();
@@ -146,7 +149,8 @@ Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
     }
     prepared.sockets.push_back(std::move(socket->second));
   }
-  prepared.view = std::make_shared<const View>(View{std::move(settings), std::move(*contexts)});
+  prepared.view = std::make_shared<const View>(
+      View{std::move(settings), std::move(*contexts), std::move(*policies)});
   return prepared;
 }
 

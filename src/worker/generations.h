@@ -14,6 +14,7 @@
 #include "postern/generation/settings.h"
 #include "postern/os/unique_fd.h"
 #include "postern/shm/ticket_keys.h"
+#include "postern/tls/policy.h"
 #include "postern/tls/server_contexts.h"
 #include "postern/worker/protocol.h"
 
@@ -24,6 +25,7 @@ namespace postern::worker {
 struct View {
   generation::SettingsPtr settings;
   std::shared_ptr<tls::ServerContexts> contexts;
+  std::vector<tls::PolicyContextPtr> policies;  // by listener
 };
 using ViewPtr = std::shared_ptr<const View>;
 

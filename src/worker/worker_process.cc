@@ -321,11 +321,13 @@ void WorkerProcess::AdmitWaiting() {
 
 void WorkerProcess::BeginSession(Acceptors::Connection connection) {
   const std::string client = connection.peer.ToString();
-  const bool begun = sessions_.Add(session_io_, {.fd = std::move(connection.fd),
-                                                 .peer = connection.peer,
-                                                 .settings = connection.view->settings,
-                                                 .listener = connection.listener,
-                                                 .contexts = connection.view->contexts});
+  const bool begun =
+      sessions_.Add(session_io_, {.fd = std::move(connection.fd),
+                                  .peer = connection.peer,
+                                  .settings = connection.view->settings,
+                                  .listener = connection.listener,
+                                  .contexts = connection.view->contexts,
+                                  .policy = connection.view->policies[connection.listener]});
   if (!begun) {
     LogLine(LogLevel::kError, "connection refused")
         .Field("client", client)

@@ -48,6 +48,7 @@ struct Accepted {
   generation::SettingsPtr settings;
   uint32_t listener = 0;  // index into settings->listeners()
   std::shared_ptr<tls::ServerContexts> contexts;
+  tls::PolicyContextPtr policy;  // of the listener; null: the default
 };
 
 class Session final : private relay::StreamOwner {
@@ -74,7 +75,7 @@ class Session final : private relay::StreamOwner {
   void OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableBytes bytes) override;
   void OnStreamSettled(relay::Stream& stream) override;
 
-  bool Start(os::UniqueFd fd, std::shared_ptr<tls::ServerContexts> contexts);
+  bool Start(os::UniqueFd fd, tls::ServerContexts& contexts, tls::PolicyContextPtr policy);
 
   // Handshake (session_handshake.cc)
   void FeedHandshake(Bytes bytes);

@@ -12,6 +12,7 @@
 #include "postern/generation/certificate_index.h"
 #include "postern/shm/ticket_keys.h"
 #include "postern/tls/handshake.h"
+#include "postern/tls/policy.h"
 
 namespace postern::tls {
 
@@ -22,6 +23,8 @@ struct ListenerPolicy {
   std::string_view service;
   bool tickets = true;
   uint64_t ticket_lifetime_s = 86'400;
+  // Versions, suites, client certificates; null: the default policy.
+  PolicyContextPtr policy = nullptr;
 };
 
 class ServerContexts : public std::enable_shared_from_this<ServerContexts> {
