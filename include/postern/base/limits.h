@@ -69,6 +69,14 @@ inline constexpr uint64_t kControlTimeoutMs = 10'000;
 // has stopped working and is replaced.
 inline constexpr size_t kMaxQueuedMessages = 1024;
 
+// --- The PROXY protocol ---
+// A header with every extension that Postern knows has some 600 octets; clouds add a few of their
+// own. The protocol allows 65,551.
+inline constexpr size_t kMaxProxyHeader = 4096;
+// One text in a header that Postern writes: a host name, a certificate's common name. All of them
+// together stay below what its own reader takes.
+inline constexpr size_t kMaxProxyText = 255;
+
 // --- Names ---
 inline constexpr size_t kMaxHostName = 253;  // RFC 1035 section 2.3.4, without the trailing dot
 
