@@ -113,20 +113,38 @@ def _shared_files(pid: int) -> dict[tuple[int, int], int]:
     return found
 
 
-def user_bytes(pids: Iterable[int]) -> int:
+class Memory(NamedTuple):
+    """What processes hold, in octets."""
+    private: int
+    files: int  # Their share of program and libraries: less when others begin to use the same.
+    shared: int
+
+    @property
+    def total(self) -> int:
+        return self.private + self.files + self.shared
+
+    @property
+    def working(self) -> int:
+        """What may grow with the work."""
+        return self.private + self.shared
+
+
+def memory(pids: Iterable[int]) -> Memory:
     """The memory of processes, each shared page counted once."""
-    total, shared, seen_shared = 0, {}, 0
+    private = files = seen_shared = 0
+    shared: dict[tuple[int, int], int] = {}
     for pid in pids:
         try:
             fields = _kib_fields(f"/proc/{pid}/smaps_rollup")
-            total += fields["Pss"] - fields.get("Pss_Shmem", 0)
-            seen_shared += fields.get("Pss_Shmem", 0)
+            private += fields["Pss_Anon"]
+            files += fields["Pss_File"]
+            seen_shared += fields["Pss_Shmem"]
             shared.update(_shared_files(pid))
         except (FileNotFoundError, ProcessLookupError, KeyError):
             pass  # It has just ended.
         except PermissionError:
             pass  # Without privileges: only what the mappings show.
-    return total + max(seen_shared, sum(shared.values()))
+    return Memory(private, files, max(seen_shared, sum(shared.values())))
 
 
 # --- Memory of the kernel ------------------------------------------------------------------------

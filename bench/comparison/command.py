@@ -4,6 +4,7 @@ import argparse
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -191,12 +192,15 @@ def main(words: Optional[list[str]] = None) -> int:
     if arguments.list:
         show_list()
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ends what it has started, too.
     try:
         if arguments.update_readme:
             readme.update_from(TOP / "README.md", arguments.update_readme)
             return 0
-        inside = arguments.debian13
-        status = debian13.run(inner_arguments(words), arguments.output) if inside else compare(arguments)
+        if arguments.debian13:
+            status = debian13.run(inner_arguments(words), arguments.output)
+        else:
+            status = compare(arguments)
         if arguments.record and (arguments.output / "comparison.json").exists():
             record(arguments.output)
         return status

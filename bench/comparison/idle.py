@@ -14,7 +14,7 @@ LOAD_ARGUMENTS = ["--tls", "1.3", "--groups", "X25519", "--sni", "mail.example.c
 def figures() -> list[Figure]:
     return [
         Figure("idle-user", "idle", "Idle connection, memory of the server's processes", "KiB per connection",
-               "PSS, shared memory in full; what it has without any connection is taken off."),
+               "Private and shared pages; what it has without any connection is taken off."),
         Figure("idle-kernel", "idle", "Idle connection, memory of the kernel", "KiB per connection",
                "Slab objects in use, threads' stacks and page tables, for both of the server's sockets; what the same "
                "number of connections straight to the server behind takes is taken off."),
@@ -35,13 +35,13 @@ def run_round(server: Server, generator: Generator, count: int, direct: int, row
     """One round of one server, which has just been started."""
     user_row, kernel_row, empty_row = rows
     time.sleep(SETTLE_S)
-    before, kernel_before = server.user_bytes(), kernel()
+    before, kernel_before = server.memory(), kernel()
     with Held(generator, count, LOAD_ARGUMENTS, f"127.0.0.1:{server.port}") as held:
         time.sleep(SETTLE_S)
-        user, grown = server.user_bytes() - before, kernel() - kernel_before
+        user, grown = server.memory().working - before.working, kernel() - kernel_before
     lost = held.report.get("mode_specific", {}).get("lost", 0)
     user_row.add(server.name, user / count / 1024, connections=count, failures=lost)
     kernel_row.add(server.name, (grown.total - direct) / count / 1024, connections=count, failures=lost,
                    slab=grown.slab, stacks=grown.stacks, page_tables=grown.page_tables, sockets=grown.sockets,
                    direct=direct)
-    empty_row.add(server.name, before / (1 << 20))
+    empty_row.add(server.name, before.total / (1 << 20))

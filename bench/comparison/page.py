@@ -7,7 +7,6 @@ from typing import Optional
 from . import machine
 from .figures import Figure
 from .report import Report, cell, how_text, missing
-from .summary import number
 
 COLOURS = {"postern": "#0b6e4f", "nginx": "#3b6ea5", "nginx-mail": "#7fa6cc", "haproxy": "#c8553d",
            "hitch": "#b08900", "stunnel": "#7a5195"}
@@ -83,11 +82,11 @@ def curves(figures: list[Figure], servers: list[dict]) -> str:
     parts = []
     for power in range(edges[0][0], edges[0][1] + 1):
         x = place(0, 10 ** power)
-        parts.append(f'<text x="{x:.0f}" y="{height - 8}" text-anchor="middle">{number(10 ** power)}</text>')
+        parts.append(f'<text x="{x:.0f}" y="{height - 8}" text-anchor="middle">{10 ** power:,.6g}</text>')
     for power in range(edges[1][0], edges[1][1] + 1):
         y = place(1, 10 ** power)
         parts.append(f'<path d="M{left} {y:.1f}H{_WIDTH - right}" stroke="#8884"/>'
-                     f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{number(10 ** power)}</text>')
+                     f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{10 ** power:,.6g}</text>')
     for server in servers:
         line = points.get(server["name"])
         if not line:

@@ -21,6 +21,11 @@ MEMORY_ROUNDS = 3  # At most: these figures hardly differ from one round to the 
 WARM_UP_S = 0.3
 
 
+def certificate_rounds(count: int) -> int:
+    """At most: what takes a minute is not done often."""
+    return MEMORY_ROUNDS if count < 10_000 else 2 if count < 100_000 else 1
+
+
 class Pinning(NamedTuple):
     """Which CPUs the server has, and which the load generator and the back end."""
     server: list[int]
@@ -181,7 +186,7 @@ class Run:
             self.figures += rows.values()
             with self._backend("wire") as backend:
                 setup = Setup(backend, self.pairs["ecdsa"], store=store)
-                for _ in range(min(MEMORY_ROUNDS, self.settings.rounds)):
+                for _ in range(min(certificate_rounds(count), self.settings.rounds)):
                     for kind in self.kinds:
                         if kind.holds_many and kind.name not in rows["start"].trouble:
                             self._certificates_round(kind, setup, rows)

@@ -178,8 +178,8 @@ class Server:
     def cpu_ns(self) -> int:
         return accounting.cpu_ns(self.pids())
 
-    def user_bytes(self) -> int:
-        return accounting.user_bytes(self.pids())
+    def memory(self) -> accounting.Memory:
+        return accounting.memory(self.pids())
 
 
 def first_line(command: list, line: int = 0) -> str:

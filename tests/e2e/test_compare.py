@@ -85,10 +85,11 @@ def test_cpu_time_of_a_process_that_is_gone_is_nothing(python):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root sees all of a process's memory")
 def test_memory_counts_shared_memory_in_full_and_once(python):
     empty = HOLDER.replace("range(32)", "range(0)")
-    without = accounting.user_bytes(accounting.tree(python(empty, "held").pid))
-    held = accounting.user_bytes(accounting.tree(python(HOLDER, "held").pid))
+    without = accounting.memory(accounting.tree(python(empty, "held").pid))
+    held = accounting.memory(accounting.tree(python(HOLDER, "held").pid))
     # What the two programs differ by otherwise is a MiB or two.
-    assert 28 << 20 <= held - without < 40 << 20
+    assert 28 << 20 <= held.total - without.total < 40 << 20
+    assert 32 << 20 <= held.shared < 33 << 20 and without.shared == 0
 
 
 def test_kernel_memory_is_read_from_its_tables():

@@ -16,7 +16,7 @@ MODULES = pathlib.Path("/usr/lib/nginx/modules")
 
 class Nginx(Server):
     name = "nginx"
-    title = "nginx (stream)"
+    title = "nginx"
     package = "nginx libnginx-mod-stream"
     services = ("raw", "imap")
     holds_many = True
