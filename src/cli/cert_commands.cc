@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "postern/config/config.h"
 #include "postern/pki/certificate.h"
+#include "postern/pki/self_signed.h"
 #include "report.h"
 
 namespace postern::cli {

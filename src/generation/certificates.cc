@@ -30,8 +30,12 @@ std::string FileStem(const std::string& path) {
 class Collector {
  public:
   Collector(const config::Certificates& certificates, const Sources* previous, SegmentCache& cache,
-            std::vector<Error>& faults, std::vector<Error>& warnings)
-      : certificates_(certificates), cache_(cache), faults_(faults), warnings_(warnings) {
+            bool may_ask, std::vector<Error>& faults, std::vector<Error>& warnings)
+      : certificates_(certificates),
+        cache_(cache),
+        may_ask_(may_ask),
+        faults_(faults),
+        warnings_(warnings) {
     if (previous == nullptr) return;
     for (const StoredPtr& stored : previous->certificates) {
       known_.emplace(Key(stored->certificate_path, stored->key_path, stored->given_name), stored);
@@ -53,18 +57,18 @@ class Collector {
     if (files.from_directory && names_.contains(files.given_name)) {
       warnings_.push_back(
           {fmt::format("{} is not used: a [[certificates.pair]] has the name \"{}\"",
-                       files.certificate_path, files.given_name),
+                       files.files.certificate, files.given_name),
            "rename the file, or give the pair another name", files.where});
       return;
     }
     StoredPtr known;
     if (const auto found =
-            known_.find(Key(files.certificate_path, files.key_path, files.given_name));
+            known_.find(Key(files.files.certificate, files.files.key, files.given_name));
         found != known_.end()) {
       known = found->second;
     }
     Candidate candidate;
-    if (known != nullptr && Unchanged(*known)) {
+    if (known != nullptr && known->chain_path == files.files.chain && Unchanged(*known)) {
       candidate.kept = known;
     } else if (!Read(files, known, candidate)) {
       if (files.given_name.empty()) {
@@ -88,13 +92,20 @@ class Collector {
   static bool Unchanged(const StoredCertificate& known) {
     const Result<pki::FileStamp> certificate = pki::StampOf(known.certificate_path);
     const Result<pki::FileStamp> key = pki::StampOf(known.key_path);
-    return certificate && key && known.certificate_stamp.SameFile(*certificate) &&
-           known.key_stamp.SameFile(*key);
+    if (!certificate || !key || !known.certificate_stamp.SameFile(*certificate) ||
+        !known.key_stamp.SameFile(*key)) {
+      return false;
+    }
+    if (known.chain_path.empty()) return true;
+    const Result<pki::FileStamp> chain = pki::StampOf(known.chain_path);
+    return chain && known.chain_stamp.SameFile(*chain);
   }
 
   // Read fills `candidate` from the files; false after a fault.
   bool Read(const CertificateFiles& files, const StoredPtr& known, Candidate& candidate) {
-    Result<pki::Pair> pair = pki::LoadPair(files.certificate_path, files.key_path);
+    pki::PairFiles where = files.files;
+    where.may_ask = may_ask_;
+    Result<pki::Pair> pair = pki::LoadPair(where);
     if (!pair) {
       Error fault = std::move(pair.error());
       fault.where = files.where;
@@ -103,14 +114,16 @@ class Collector {
     }
     ++collected_.read;
     auto stored = std::make_shared<StoredCertificate>();
-    stored->certificate_path = files.certificate_path;
-    stored->key_path = files.key_path;
+    stored->certificate_path = files.files.certificate;
+    stored->key_path = files.files.key;
+    stored->chain_path = files.files.chain;
     stored->given_name = files.given_name;
     stored->certificate_stamp = pair->certificate_stamp;
     stored->key_stamp = pair->key_stamp;
+    stored->chain_stamp = pair->chain_stamp;
     stored->name = files.given_name;
     if (stored->name.empty()) {
-      stored->name = pair->names.empty() ? FileStem(files.certificate_path) : pair->names.front();
+      stored->name = pair->names.empty() ? FileStem(files.files.certificate) : pair->names.front();
     }
     stored->names = pair->names;
     stored->periods = pair->periods;
@@ -221,6 +234,7 @@ class Collector {
 
   const config::Certificates& certificates_;
   SegmentCache& cache_;
+  bool may_ask_;
   std::vector<Error>& faults_;
   std::vector<Error>& warnings_;
   std::map<Key, StoredPtr> known_;
@@ -233,8 +247,17 @@ class Collector {
 }  // namespace
 
 Collected Collect(const config::Certificates& certificates, const Sources* previous,
-                  SegmentCache& cache, std::vector<Error>& faults, std::vector<Error>& warnings) {
-  return Collector(certificates, previous, cache, faults, warnings).Run();
+                  SegmentCache& cache, bool may_ask, std::vector<Error>& faults,
+                  std::vector<Error>& warnings) {
+  return Collector(certificates, previous, cache, may_ask, faults, warnings).Run();
+}
+
+std::vector<Error> CheckCertificates(const config::Certificates& certificates, bool may_ask) {
+  std::vector<Error> faults;
+  std::vector<Error> warnings;
+  SegmentCache cache;
+  Collect(certificates, nullptr, cache, may_ask, faults, warnings);
+  return faults;
 }
 
 }  // namespace postern::generation

@@ -39,9 +39,11 @@ struct Location {
 struct StoredCertificate {
   std::string certificate_path;
   std::string key_path;
+  std::string chain_path;  // empty: none
   std::string given_name;  // in configuration or directory; empty: taken from the certificate
   pki::FileStamp certificate_stamp;
   pki::FileStamp key_stamp;
+  pki::FileStamp chain_stamp;
 
   // Equal means: the same chain, key and name. What caches contexts relies on it.
   uint64_t identity = 0;

@@ -80,4 +80,13 @@ inline constexpr size_t kMaxProxyText = 255;
 // --- Names ---
 inline constexpr size_t kMaxHostName = 253;  // RFC 1035 section 2.3.4, without the trailing dot
 
+// --- Certificates ---
+// OpenSSL's own bound on passphrases (PEM_BUFSIZE).
+inline constexpr size_t kMaxPassphrase = 1024;
+// What one `postern cert import` reads: a bundle of all public authorities has some 150.
+inline constexpr size_t kMaxImportedItems = 1000;
+// Rounds of hashing that a passphrase may be put through: ten times what any tool asks for. A file
+// that asks for more would keep whoever reads it busy for minutes.
+inline constexpr long kMaxPassphraseRounds = 10'000'000;
+
 }  // namespace postern::limits

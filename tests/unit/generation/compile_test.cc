@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 
+#include "postern/pki/self_signed.h"
 #include "tests/unit/generation/site.h"
 
 namespace postern::generation {
