@@ -33,7 +33,7 @@ void ReadPassphraseSource(Reading& reading, TableReader& table, pki::PassphraseS
     return;
   }
   out = std::move(*source);
-  if (out.kind == pki::PassphraseKind::kFile) out.name = Resolve(reading, out.name);
+  if (out.kind == pki::PassphraseKind::kFile) out.name = ResolvePath(reading, out.name);
 }
 
 void ReadPair(Reading& reading, const toml::table& node) {

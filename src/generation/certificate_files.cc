@@ -1,6 +1,6 @@
 // The certificate directory. Its listing is sorted, so that the winner of a name that two
 // certificates have does not depend on the file system.
-#include "generation/certificate_files.h"
+#include "postern/generation/certificate_files.h"
 
 #include <dirent.h>
 #include <fmt/format.h>

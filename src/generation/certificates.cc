@@ -13,7 +13,7 @@
 #include <set>
 #include <tuple>
 
-#include "generation/certificate_files.h"
+#include "postern/generation/certificate_files.h"
 #include "postern/config/suggest.h"
 
 namespace postern::generation {

@@ -49,13 +49,14 @@ Outcome TryWithLegacy(const Attempt& attempt) {
   if (outcome != Outcome::kUnsupported) return outcome;
   const std::unique_ptr<OSSL_PROVIDER, UnloadProvider> legacy(
       OSSL_PROVIDER_try_load(nullptr, "legacy", 1));
-  if (legacy == nullptr) return outcome;
-  ERR_clear_error();
-  return attempt();
+  if (legacy != nullptr) ERR_clear_error();
+  return legacy != nullptr ? attempt() : outcome;
 }
 
+// The first error names the algorithm; what follows is about providers and modules.
 std::unexpected<Error> Unsupported(const std::string& what) {
   std::string why = OpenSslErrors();
+  why.resize(std::min(why.find("), "), why.size()));
   return Fail(fmt::format("{} is encrypted in a way that {} here does not know: {}", what,
                           OpenSSL_version(OPENSSL_VERSION), why),
               "export it again with AES-256 from the program that has it, or convert it on a "

@@ -18,19 +18,19 @@ namespace {
 
 // RFC 5280 appendix A.1.
 struct Field {
-  std::string Subject::*value;
+  std::string RequestSubject::*value;
   int nid;
   const char* noun;
   int longest;
 };
 constexpr std::array<Field, 7> kFields = {{
-    {&Subject::country, NID_countryName, "country", 2},
-    {&Subject::state, NID_stateOrProvinceName, "state", 128},
-    {&Subject::locality, NID_localityName, "locality", 128},
-    {&Subject::organization, NID_organizationName, "organization", 64},
-    {&Subject::unit, NID_organizationalUnitName, "unit", 64},
-    {&Subject::common_name, NID_commonName, "common name", 64},
-    {&Subject::email, NID_pkcs9_emailAddress, "email address", 255},
+    {&RequestSubject::country, NID_countryName, "country", 2},
+    {&RequestSubject::state, NID_stateOrProvinceName, "state", 128},
+    {&RequestSubject::locality, NID_localityName, "locality", 128},
+    {&RequestSubject::organization, NID_organizationName, "organization", 64},
+    {&RequestSubject::unit, NID_organizationalUnitName, "unit", 64},
+    {&RequestSubject::common_name, NID_commonName, "common name", 64},
+    {&RequestSubject::email, NID_pkcs9_emailAddress, "email address", 255},
 }};
 constexpr size_t kMaxCommonName = 64;
 
@@ -45,7 +45,8 @@ Status CheckCountry(const std::string& country) {
               "give its code, like DE, FR or US (ISO 3166)");
 }
 
-Status SetSubject(X509_REQ* request, Subject subject, const std::vector<std::string>& names) {
+Status SetSubject(X509_REQ* request, RequestSubject subject,
+                  const std::vector<std::string>& names) {
   if (Status fine = CheckCountry(subject.country); !fine) return fine;
   std::ranges::transform(subject.country, subject.country.begin(),
                          [](char c) { return static_cast<char>(c & ~0x20); });

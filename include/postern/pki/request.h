@@ -16,8 +16,8 @@ const std::vector<std::string>& KeyKindNames();
 Result<KeyKind> ParseKeyKind(std::string_view name);
 Result<KeyPtr> MakeKey(KeyKind kind);
 
-// Subject's fields may all be empty; a country is two letters (ISO 3166).
-struct Subject {
+// RequestSubject's fields may all be empty; a country is two letters (ISO 3166).
+struct RequestSubject {
   std::string common_name;  // empty: the first name that is a host's and no longer than 64 octets
   std::string organization;
   std::string unit;
@@ -28,7 +28,7 @@ struct Subject {
 };
 
 struct RequestSpec {
-  Subject subject;
+  RequestSubject subject;
   std::vector<std::string> names;  // hosts and IP addresses: the subjectAltName
 };
 
