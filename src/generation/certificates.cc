@@ -13,8 +13,8 @@
 #include <set>
 #include <tuple>
 
-#include "postern/generation/certificate_files.h"
 #include "postern/config/suggest.h"
+#include "postern/generation/certificate_files.h"
 
 namespace postern::generation {
 namespace {
