@@ -121,8 +121,14 @@ def check_verified(load: Load, report: dict) -> None:
     wanted = f"TLSv{load.version}"
     if any(version != wanted for version in verified.get("versions", {})):
         raise Trouble(f"not all connections were {wanted}: {verified['versions']}")
-    if "--resume" in load.arguments and not verified.get("resumed"):
+    groups = [group for group in verified.get("groups", {}) if group.lower() != load.group.lower()]
+    if groups:
+        raise Trouble(f"the group was to be {load.group} and was also {', '.join(groups)}")
+    resumed = verified.get("resumed", 0)
+    if "--resume" in load.arguments and not resumed:
         raise Trouble("no session was resumed")
+    if "--resume" not in load.arguments and resumed:
+        raise Trouble("sessions were resumed where full handshakes were wanted")
     if verified.get("bytes_right") is False:
         raise Trouble("octets came back wrong")
 

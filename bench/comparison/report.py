@@ -39,7 +39,7 @@ class Report:
 
     def title(self) -> str:
         others = [peer["title"] for peer in self.servers() if peer["name"] != "postern"]
-        return "Postern beside " + (", ".join(others) or "nobody")
+        return "Postern beside " + ", ".join(others) if others else "Postern alone"
 
     def json(self) -> str:
         return json.dumps(self.data, indent=1) + "\n"

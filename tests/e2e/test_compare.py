@@ -148,6 +148,9 @@ LOADS = {load.ident: load for load in loads.LOADS}
     ("full-12-ecdsa", {"versions": {"TLSv1.3": 9}}, "TLSv1.2"),
     ("resumed-13", {"versions": {"TLSv1.3": 9}, "resumed": 9}, None),
     ("resumed-13", {"versions": {"TLSv1.3": 9}, "resumed": 0}, "no session was resumed"),
+    ("full-13-rsa", {"versions": {"TLSv1.3": 9}, "resumed": 1}, "sessions were resumed"),
+    ("full-13-ecdsa", {"versions": {"TLSv1.3": 9}, "groups": {"x25519": 9}}, None),
+    ("full-13-ecdsa", {"versions": {"TLSv1.3": 9}, "groups": {"X25519": 8, "secp256r1": 1}}, "secp256r1"),
     ("bulk-up", {"versions": {"TLSv1.3": 9}, "bytes_right": False}, "wrong"),
 ])
 def test_what_was_not_verified_is_no_measurement(ident, verified, fault):
