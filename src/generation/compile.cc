@@ -140,7 +140,8 @@ IndexInput DescribeIndex(const Collected& collected, std::vector<PartPtr>& segme
     const uint32_t segment = numbers.at(at.batch.get());
     input.certificates.push_back({stored.identity, stored.name, segment, at.chain_offset,
                                   at.chain_lengths, segment + 1, at.key_offset, at.key_length,
-                                  stored.names});
+                                  stored.names, stored.key_kind, stored.schemes, at.staple_length,
+                                  stored.staple_until});
   }
   input.default_certificate = collected.default_certificate;
   return input;
@@ -217,7 +218,7 @@ Status AddCertificates(Collected& collected, SegmentCache& cache, const Where& w
 
 std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& loaded,
                                                          const GenerationPtr& previous,
-                                                         uint64_t number, bool may_ask) {
+                                                         uint64_t number) {
   const config::Config& config = loaded.config;
   const Sources* before = previous != nullptr ? previous->sources.get() : nullptr;
   auto generation = std::make_shared<Generation>();
@@ -226,8 +227,7 @@ std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& l
   std::vector<Error> faults;
 
   SegmentCache cache;
-  Collected collected =
-      Collect(config.certificates, before, cache, may_ask, faults, generation->warnings);
+  Collected collected = Collect(config.certificates, before, cache, faults, generation->warnings);
   const Sockets sockets = ListSockets(config, *generation, faults);
   Resolver resolver(before, *sources, faults, generation->warnings);
   std::vector<ResolvedServer> servers;
