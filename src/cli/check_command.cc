@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 
@@ -15,7 +16,7 @@
 #include "postern/config/config.h"
 #include "postern/generation/compile.h"
 #include "postern/os/process.h"
-#include "postern/pki/certificate.h"
+#include "postern/pki/self_signed.h"
 #include "postern/tls/policy.h"
 #include "report.h"
 #include "summary.h"
@@ -68,9 +69,28 @@ std::vector<Error> CheckUser(const config::Process& process) {
   return {std::move(identity.error())};
 }
 
+// Somebody who runs a check by hand can be asked for a passphrase; a script cannot.
+bool MayAsk() { return ::isatty(STDIN_FILENO) == 1; }
+
+// AddCertificateFaults goes on to the certificates of a file that has faults elsewhere, when it
+// still says where they are: so they are mended together.
+void AddCertificateFaults(const std::string& path, std::vector<Error>& faults) {
+  const std::optional<config::Certificates> certificates = config::LoadCertificates(path);
+  if (!certificates.has_value() || generation::NeedsSelfSigned(*certificates)) return;
+  for (Error& fault : generation::CheckCertificates(*certificates, MayAsk())) {
+    faults.push_back(std::move(fault));
+  }
+  std::ranges::stable_sort(faults, {}, [](const Error& fault) {
+    return std::pair(fault.where.line, fault.where.column);
+  });
+}
+
 std::expected<Checked, std::vector<Error>> CheckFile(const std::string& path) {
   auto loaded = config::Load(path);
-  if (!loaded.has_value()) return std::unexpected(std::move(loaded.error()));
+  if (!loaded.has_value()) {
+    AddCertificateFaults(path, loaded.error());
+    return std::unexpected(std::move(loaded.error()));
+  }
   Checked checked{std::move(*loaded), nullptr, false};
   std::optional<TemporaryPair> pair;
   config::Loaded trial = checked.loaded;
@@ -84,7 +104,7 @@ std::expected<Checked, std::vector<Error>> CheckFile(const std::string& path) {
   std::vector<Error> faults = CheckUser(trial.config.process);
   const std::vector<Error> lacking = tls::CheckPolicies(trial.config);
   faults.insert(faults.end(), lacking.begin(), lacking.end());
-  auto generation = generation::Compile(trial, nullptr, 1);
+  auto generation = generation::Compile(trial, nullptr, 1, MayAsk());
   if (!generation.has_value()) {
     faults.insert(faults.end(), generation.error().begin(), generation.error().end());
   }

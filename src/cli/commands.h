@@ -17,7 +17,7 @@ inline constexpr const char* kDefaultConfig = "/etc/postern/postern.toml";
 void AddRunCommands(CLI::App& app, int& status);      // run, worker
 void AddCheckCommand(CLI::App& app, int& status);     // check
 void AddControlCommands(CLI::App& app, int& status);  // reload, stop, status
-void AddCertCommands(CLI::App& app, int& status);     // cert self-signed
+void AddCertCommands(CLI::App& app, int& status);     // cert ...
 
 // AddConfigOption adds -c FILE, read into `path`, which must outlive the parse.
 CLI::Option* AddConfigOption(CLI::App& app, std::string& path);

@@ -1,6 +1,7 @@
 // What the commands say: results on standard output, everything that is wrong on standard error.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,5 +21,9 @@ void Print(std::string_view text);
 
 // Count is "1 fault", "2 faults".
 std::string Count(size_t number, std::string_view word);
+
+// ValidityText is "until 2027-01-31, 70 days left" or "expired on 2020-01-31, 80 days ago"; both in
+// seconds since 1970.
+std::string ValidityText(int64_t not_after, int64_t now);
 
 }  // namespace postern::cli

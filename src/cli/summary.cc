@@ -2,11 +2,9 @@
 // this text may change.
 #include "summary.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 
 #include "postern/os/clock.h"
 #include "report.h"
@@ -69,18 +67,6 @@ std::string Backends(const config::Config& config) {
   return text;
 }
 
-// "until 2027-01-31, 70 days left"
-std::string Validity(int64_t not_after, int64_t now) {
-  constexpr int64_t kDay = 86'400;
-  const std::string date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<time_t>(not_after)));
-  if (not_after < now) {
-    return fmt::format("expired on {}, {} ago", date,
-                       Count(static_cast<size_t>((now - not_after) / kDay), "day"));
-  }
-  return fmt::format("until {}, {} left", date,
-                     Count(static_cast<size_t>((not_after - now) / kDay), "day"));
-}
-
 std::string Certificates(const config::Config& config, const generation::Generation& generation,
                          bool would_make_pair) {
   std::string text = "certificates\n";
@@ -107,7 +93,7 @@ std::string Certificates(const config::Config& config, const generation::Generat
     text += fmt::format("  {}{}: {}; {}; {}\n", certificate.name,
                         certificate.is_default ? " (default)" : "",
                         names.empty() ? "no host name" : names, certificate.key_type,
-                        Validity(certificate.not_after, now));
+                        ValidityText(certificate.not_after, now));
   }
   if (generation.summaries.size() > shown) {
     text += fmt::format("  and {} more\n", generation.summaries.size() - shown);

@@ -24,6 +24,20 @@ std::expected<Loaded, std::vector<Error>> Load(const std::string& path) {
   return Parse(*text, path);
 }
 
+std::optional<Certificates> LoadCertificates(const std::string& path) {
+  auto text = ReadText(path);
+  if (!text.has_value()) return std::nullopt;
+  Reporter reporter(path);
+  Config config;
+  config.path = path;
+  const toml::table document = ParseDocument(*text, reporter);
+  TableReader root(document, "this file", reporter);
+  Reading reading{root, config, reporter};
+  ReadCertificates(reading);
+  if (reporter.failed()) return std::nullopt;
+  return std::move(config.certificates);
+}
+
 std::expected<Control, std::vector<Error>> LoadControl(const std::string& path) {
   auto text = ReadText(path);
   if (!text.has_value()) return std::unexpected(std::move(text.error()));

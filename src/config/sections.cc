@@ -20,6 +20,22 @@ const toml::table* Section(Reading& reading, std::string_view name) {
   return reading.root.Child<toml::table>(name, "a table", kTableHelp);
 }
 
+// Reads where a passphrase is to be had.
+void ReadPassphraseSource(Reading& reading, TableReader& table, pki::PassphraseSource& out) {
+  std::string text;
+  if (!table.Text("passphrase", text)) return;
+  Result<pki::PassphraseSource> source = pki::ParsePassphraseSource(text);
+  if (!source) {
+    // The value is not shown: it may be the passphrase itself.
+    reading.reporter.Fault(table.WhereOfValue("passphrase"),
+                           fmt::format("passphrase in {}: {}", table.name(), source.error().what),
+                           source.error().remedy);
+    return;
+  }
+  out = std::move(*source);
+  if (out.kind == pki::PassphraseKind::kFile) out.name = ResolvePath(reading, out.name);
+}
+
 void ReadPair(Reading& reading, const toml::table& node) {
   TableReader table(node, "[[certificates.pair]]", reading.reporter);
   CertificatePair pair;
@@ -31,7 +47,8 @@ void ReadPair(Reading& reading, const toml::table& node) {
   table.Require("key", "add key = \"FILE\", the PEM file with the certificate's private key");
   ReadPath(reading, table, "certificate", pair.certificate);
   ReadPath(reading, table, "key", pair.key);
-  ReadPath(reading, table, "ocsp", pair.ocsp);
+  pair.passphrase = reading.config.certificates.passphrase;
+  ReadPassphraseSource(reading, table, pair.passphrase);
   table.Finish();
   reading.config.certificates.pairs.push_back(std::move(pair));
 }
@@ -176,11 +193,11 @@ void ReadCertificates(Reading& reading) {
   TableReader table(*node, "[certificates]", reading.reporter);
   certificates.where = table.where();
   certificates.directory_set = ReadPath(reading, table, "directory", certificates.directory);
+  ReadPassphraseSource(reading, table, certificates.passphrase);  // before the pairs, which take it
   if (table.Text("default", certificates.default_name)) {
     CheckName(certificates.default_name, "certificate", table.WhereOfValue("default"),
               reading.reporter, "*");
   }
-  table.Bool("strict_sni", certificates.strict_sni);
   const std::string_view remedy =
       "begin each pair with the line [[certificates.pair]], brackets doubled";
   if (const auto* pairs = table.Child<toml::array>("pair", "a list of tables", remedy)) {

@@ -1,6 +1,6 @@
 // The certificate directory. Its listing is sorted, so that the winner of a name that two
 // certificates have does not depend on the file system.
-#include "generation/certificate_files.h"
+#include "postern/generation/certificate_files.h"
 
 #include <dirent.h>
 #include <fmt/format.h>
@@ -16,6 +16,7 @@ namespace postern::generation {
 namespace {
 
 constexpr std::string_view kCertificateSuffix = ".crt";
+constexpr std::string_view kKeySuffix = ".key";
 
 bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -23,34 +24,40 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
-// Names of the entries NAME.crt, without the suffix; an errno value when the directory cannot be
-// read.
-std::expected<std::vector<std::string>, int> CertificateNames(const std::string& path) {
+struct Listing {
+  std::vector<std::string> names;  // of the entries NAME.crt, without the suffix
+  bool has_keys = false;
+};
+
+// An errno value when the directory cannot be read.
+std::expected<Listing, int> List(const std::string& path) {
   const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path.c_str()));
   if (directory == nullptr) return std::unexpected(errno);
-  std::vector<std::string> names;
+  Listing listing;
   errno = 0;
   while (const dirent* entry = ::readdir(directory.get())) {
     const std::string_view name = entry->d_name;
-    if (name.starts_with('.') || !name.ends_with(kCertificateSuffix)) continue;
-    names.emplace_back(name.substr(0, name.size() - kCertificateSuffix.size()));
+    if (name.starts_with('.')) continue;
+    listing.has_keys = listing.has_keys || name.ends_with(kKeySuffix);
+    if (!name.ends_with(kCertificateSuffix)) continue;
+    listing.names.emplace_back(name.substr(0, name.size() - kCertificateSuffix.size()));
   }
   if (errno != 0) return std::unexpected(errno);
-  std::sort(names.begin(), names.end());
-  return names;
+  std::sort(listing.names.begin(), listing.names.end());
+  return listing;
 }
 
 void ListDirectory(const config::Certificates& certificates, std::vector<CertificateFiles>& files,
                    std::vector<Error>& faults) {
   const std::string& path = certificates.directory;
   if (path.empty()) return;
-  const auto names = CertificateNames(path);
-  if (!names) {
+  const auto listing = List(path);
+  if (!listing) {
     // The built-in directory may be missing when pairs are configured.
-    if (names.error() == ENOENT && !certificates.directory_set) return;
+    if (listing.error() == ENOENT && !certificates.directory_set) return;
     Error fault =
-        FailErrno(fmt::format("cannot read the certificate directory {}", path), names.error(),
-                  names.error() == ENOENT
+        FailErrno(fmt::format("cannot read the certificate directory {}", path), listing.error(),
+                  listing.error() == ENOENT
                       ? "make it, or correct the path"
                       : "let the user that starts postern read it, or correct the path")
             .error();
@@ -58,13 +65,25 @@ void ListDirectory(const config::Certificates& certificates, std::vector<Certifi
     faults.push_back(std::move(fault));
     return;
   }
-  for (const std::string& name : *names) {
-    const std::string stem = path + "/" + name;
-    CertificateFiles entry{name, stem + ".crt", stem + ".key", {}, certificates.where, true};
-    if (Exists(stem + ".ocsp")) entry.staple_path = stem + ".ocsp";
-    if (!Exists(entry.key_path)) {
+  if (listing->has_keys) {
+    if (Status closed = pki::CheckStoreDirectory(path); !closed) {
+      closed.error().where = certificates.where;
+      faults.push_back(std::move(closed.error()));
+    }
+  }
+  for (const std::string& name : listing->names) {
+    const pki::StoreNames names = pki::NamesIn(path, name);
+    CertificateFiles entry{name,
+                           {.certificate = names.certificate,
+                            .key = names.key,
+                            .chain = Exists(names.chain) ? names.chain : std::string(),
+                            .place = pki::KeyPlace::kStore,
+                            .passphrase = certificates.passphrase},
+                           certificates.where,
+                           true};
+    if (!Exists(names.key)) {
       faults.push_back(
-          {fmt::format("{} has no key: {} does not exist", entry.certificate_path, entry.key_path),
+          {fmt::format("{} has no key: {} does not exist", names.certificate, names.key),
            fmt::format("put the private key there, or move {}.crt away", name), entry.where});
       continue;
     }
@@ -78,7 +97,13 @@ std::vector<CertificateFiles> ListCertificates(const config::Certificates& certi
                                                std::vector<Error>& faults) {
   std::vector<CertificateFiles> files;
   for (const config::CertificatePair& pair : certificates.pairs) {
-    files.push_back({pair.name, pair.certificate, pair.key, pair.ocsp, pair.where, false});
+    files.push_back({pair.name,
+                     {.certificate = pair.certificate,
+                      .key = pair.key,
+                      .chain = {},
+                      .passphrase = pair.passphrase},
+                     pair.where,
+                     false});
   }
   ListDirectory(certificates, files, faults);
   return files;

@@ -13,8 +13,8 @@
 #include <set>
 #include <tuple>
 
-#include "generation/certificate_files.h"
 #include "postern/config/suggest.h"
+#include "postern/generation/certificate_files.h"
 
 namespace postern::generation {
 namespace {
@@ -30,8 +30,12 @@ std::string FileStem(const std::string& path) {
 class Collector {
  public:
   Collector(const config::Certificates& certificates, const Sources* previous, SegmentCache& cache,
-            std::vector<Error>& faults, std::vector<Error>& warnings)
-      : certificates_(certificates), cache_(cache), faults_(faults), warnings_(warnings) {
+            bool may_ask, std::vector<Error>& faults, std::vector<Error>& warnings)
+      : certificates_(certificates),
+        cache_(cache),
+        may_ask_(may_ask),
+        faults_(faults),
+        warnings_(warnings) {
     if (previous == nullptr) return;
     for (const StoredPtr& stored : previous->certificates) {
       known_.emplace(Key(stored->certificate_path, stored->key_path, stored->given_name), stored);
@@ -53,18 +57,18 @@ class Collector {
     if (files.from_directory && names_.contains(files.given_name)) {
       warnings_.push_back(
           {fmt::format("{} is not used: a [[certificates.pair]] has the name \"{}\"",
-                       files.certificate_path, files.given_name),
+                       files.files.certificate, files.given_name),
            "rename the file, or give the pair another name", files.where});
       return;
     }
     StoredPtr known;
     if (const auto found =
-            known_.find(Key(files.certificate_path, files.key_path, files.given_name));
+            known_.find(Key(files.files.certificate, files.files.key, files.given_name));
         found != known_.end()) {
       known = found->second;
     }
     Candidate candidate;
-    if (known != nullptr && Unchanged(*known)) {
+    if (known != nullptr && known->chain_path == files.files.chain && Unchanged(*known)) {
       candidate.kept = known;
     } else if (!Read(files, known, candidate)) {
       if (files.given_name.empty()) {
@@ -74,7 +78,6 @@ class Collector {
       }
       return;
     }
-    TakeStaple(files, candidate);
     const StoredCertificate& stored = candidate.get();
     if (!names_.insert(stored.name).second) {
       faults_.push_back({fmt::format("two certificates have the name \"{}\"; the second is {}",
@@ -89,13 +92,20 @@ class Collector {
   static bool Unchanged(const StoredCertificate& known) {
     const Result<pki::FileStamp> certificate = pki::StampOf(known.certificate_path);
     const Result<pki::FileStamp> key = pki::StampOf(known.key_path);
-    return certificate && key && known.certificate_stamp.SameFile(*certificate) &&
-           known.key_stamp.SameFile(*key);
+    if (!certificate || !key || !known.certificate_stamp.SameFile(*certificate) ||
+        !known.key_stamp.SameFile(*key)) {
+      return false;
+    }
+    if (known.chain_path.empty()) return true;
+    const Result<pki::FileStamp> chain = pki::StampOf(known.chain_path);
+    return chain && known.chain_stamp.SameFile(*chain);
   }
 
   // Read fills `candidate` from the files; false after a fault.
   bool Read(const CertificateFiles& files, const StoredPtr& known, Candidate& candidate) {
-    Result<pki::Pair> pair = pki::LoadPair(files.certificate_path, files.key_path);
+    pki::PairFiles where = files.files;
+    where.may_ask = may_ask_;
+    Result<pki::Pair> pair = pki::LoadPair(where);
     if (!pair) {
       Error fault = std::move(pair.error());
       fault.where = files.where;
@@ -104,109 +114,30 @@ class Collector {
     }
     ++collected_.read;
     auto stored = std::make_shared<StoredCertificate>();
-    stored->certificate_path = files.certificate_path;
-    stored->key_path = files.key_path;
+    stored->certificate_path = files.files.certificate;
+    stored->key_path = files.files.key;
+    stored->chain_path = files.files.chain;
     stored->given_name = files.given_name;
     stored->certificate_stamp = pair->certificate_stamp;
     stored->key_stamp = pair->key_stamp;
+    stored->chain_stamp = pair->chain_stamp;
     stored->name = files.given_name;
     if (stored->name.empty()) {
-      stored->name = pair->names.empty() ? FileStem(files.certificate_path) : pair->names.front();
+      stored->name = pair->names.empty() ? FileStem(files.files.certificate) : pair->names.front();
     }
     stored->names = pair->names;
     stored->periods = pair->periods;
     stored->key_type = pair->key_type;
-    stored->key_kind = pair->key_kind;
-    stored->schemes = pair->schemes;
-    stored->must_staple = pair->must_staple;
     stored->weaknesses = pair->weaknesses;
     if (known != nullptr && SameContent(*known, *pair)) {
       stored->identity = known->identity;
       stored->location = known->location;
-      stored->staple_path = known->staple_path;
-      stored->staple_stamp = known->staple_stamp;
-      stored->staple_until = known->staple_until;
     } else {
       stored->identity = NextIdentity();
       candidate.fresh = std::move(*pair);
     }
     candidate.changed = std::move(stored);
     return true;
-  }
-
-  // TakeStaple sees to the OCSP response, whether the certificate is new or not. One that is wrong
-  // or out of date is left out, with a warning: the certificate serves as well without.
-  void TakeStaple(const CertificateFiles& files, Candidate& candidate) {
-    const StoredCertificate& stored = candidate.get();
-    const std::time_t now = std::time(nullptr);
-    if (stored.location.staple_length != 0 && stored.staple_path == files.staple_path &&
-        stored.staple_until > now) {
-      const Result<pki::FileStamp> stamp = pki::StampOf(files.staple_path);
-      if (stamp && stored.staple_stamp.SameFile(*stamp)) return;
-    }
-    if (files.staple_path.empty()) {
-      if (stored.must_staple) WarnOfMustStaple(files);
-      return DropStaple(candidate);
-    }
-    Result<pki::Staple> staple = pki::LoadStaple(files.staple_path, ChainOf(candidate), now);
-    if (!staple) {
-      Error warning = std::move(staple.error());
-      warning.where = files.where;
-      warnings_.push_back(std::move(warning));
-      return DropStaple(candidate);
-    }
-    StoredCertificate& changed = candidate.Change();
-    changed.staple_path = files.staple_path;
-    changed.staple_stamp = staple->stamp;
-    changed.staple_until = staple->good_until;
-    if (!SameStaple(changed, *staple)) candidate.fresh_staple = std::move(*staple);
-  }
-
-  static void DropStaple(Candidate& candidate) {
-    const StoredCertificate& stored = candidate.get();
-    if (stored.location.staple_length == 0 && stored.staple_path.empty()) return;
-    StoredCertificate& changed = candidate.Change();
-    changed.staple_path.clear();
-    changed.staple_until = 0;
-    changed.location.staple_length = 0;
-  }
-
-  void WarnOfMustStaple(const CertificateFiles& files) {
-    warnings_.push_back(
-        {fmt::format("the certificate in {} asks clients to insist on a stapled OCSP response, and "
-                     "there is none",
-                     files.certificate_path),
-         files.from_directory
-             ? fmt::format("put the response beside it as {}.ocsp", files.given_name)
-             : std::string("name the file with the response: ocsp = \"...\""),
-         files.where});
-  }
-
-  // The certificates of a candidate's chain, wherever they are.
-  std::vector<Bytes> ChainOf(const Candidate& candidate) {
-    std::vector<Bytes> chain;
-    if (candidate.fresh) {
-      for (const std::vector<unsigned char>& der : candidate.fresh->chain_der) {
-        chain.push_back(std::as_bytes(std::span(der)));
-      }
-      return chain;
-    }
-    const Location& location = candidate.get().location;
-    const Result<Content> content = cache_.Read(location);
-    if (!content) return chain;
-    Bytes rest = content->chain;
-    for (const uint32_t length : location.chain_lengths) {
-      chain.push_back(rest.first(length));
-      rest = rest.subspan(length);
-    }
-    return chain;
-  }
-
-  bool SameStaple(const StoredCertificate& stored, const pki::Staple& staple) {
-    if (stored.location.staple_length != staple.response.size()) return false;
-    const Result<Content> content = cache_.Read(stored.location);
-    return content &&
-           std::ranges::equal(content->staple, std::as_bytes(std::span(staple.response)));
   }
 
   bool SameContent(const StoredCertificate& known, const pki::Pair& pair) {
@@ -303,6 +234,7 @@ class Collector {
 
   const config::Certificates& certificates_;
   SegmentCache& cache_;
+  bool may_ask_;
   std::vector<Error>& faults_;
   std::vector<Error>& warnings_;
   std::map<Key, StoredPtr> known_;
@@ -315,8 +247,17 @@ class Collector {
 }  // namespace
 
 Collected Collect(const config::Certificates& certificates, const Sources* previous,
-                  SegmentCache& cache, std::vector<Error>& faults, std::vector<Error>& warnings) {
-  return Collector(certificates, previous, cache, faults, warnings).Run();
+                  SegmentCache& cache, bool may_ask, std::vector<Error>& faults,
+                  std::vector<Error>& warnings) {
+  return Collector(certificates, previous, cache, may_ask, faults, warnings).Run();
+}
+
+std::vector<Error> CheckCertificates(const config::Certificates& certificates, bool may_ask) {
+  std::vector<Error> faults;
+  std::vector<Error> warnings;
+  SegmentCache cache;
+  Collect(certificates, nullptr, cache, may_ask, faults, warnings);
+  return faults;
 }
 
 }  // namespace postern::generation

@@ -17,8 +17,10 @@ struct Collected {
   uint32_t read = 0;  // how many were read from files
 };
 
-// `previous` may be null. What comes back is usable when `faults` got nothing.
+// `previous` may be null; `may_ask` is for passphrases. What comes back is usable when `faults` got
+// nothing.
 Collected Collect(const config::Certificates& certificates, const Sources* previous,
-                  SegmentCache& cache, std::vector<Error>& faults, std::vector<Error>& warnings);
+                  SegmentCache& cache, bool may_ask, std::vector<Error>& faults,
+                  std::vector<Error>& warnings);
 
 }  // namespace postern::generation

@@ -140,8 +140,7 @@ IndexInput DescribeIndex(const Collected& collected, std::vector<PartPtr>& segme
     const uint32_t segment = numbers.at(at.batch.get());
     input.certificates.push_back({stored.identity, stored.name, segment, at.chain_offset,
                                   at.chain_lengths, segment + 1, at.key_offset, at.key_length,
-                                  stored.names, stored.key_kind, stored.schemes, at.staple_length,
-                                  stored.staple_until});
+                                  stored.names});
   }
   input.default_certificate = collected.default_certificate;
   return input;
@@ -218,7 +217,7 @@ Status AddCertificates(Collected& collected, SegmentCache& cache, const Where& w
 
 std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& loaded,
                                                          const GenerationPtr& previous,
-                                                         uint64_t number) {
+                                                         uint64_t number, bool may_ask) {
   const config::Config& config = loaded.config;
   const Sources* before = previous != nullptr ? previous->sources.get() : nullptr;
   auto generation = std::make_shared<Generation>();
@@ -227,7 +226,8 @@ std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& l
   std::vector<Error> faults;
 
   SegmentCache cache;
-  Collected collected = Collect(config.certificates, before, cache, faults, generation->warnings);
+  Collected collected =
+      Collect(config.certificates, before, cache, may_ask, faults, generation->warnings);
   const Sockets sockets = ListSockets(config, *generation, faults);
   Resolver resolver(before, *sources, faults, generation->warnings);
   std::vector<ResolvedServer> servers;

@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "postern/base/check.h"
-#include "postern/pki/certificate.h"
+#include "postern/pki/self_signed.h"
 #include "postern/tls/policy.h"
 
 namespace postern::master {
@@ -25,11 +25,10 @@ struct Loader::Shared {
 };
 
 LoadOutcome LoadGeneration(const std::string& config_path,
-                           const generation::GenerationPtr& previous, uint64_t number,
-                           bool self_signed) {
+                           const generation::GenerationPtr& previous, uint64_t number, bool first) {
   std::expected<config::Loaded, std::vector<Error>> loaded = config::Load(config_path);
   if (!loaded) return std::unexpected(std::move(loaded.error()));
-  if (self_signed && generation::NeedsSelfSigned(loaded->config.certificates)) {
+  if (first && generation::NeedsSelfSigned(loaded->config.certificates)) {
     const Status made = pki::InstallSelfSigned(loaded->config.certificates.directory);
     if (!made) return std::unexpected(std::vector{made.error()});
     loaded->warnings.push_back(
@@ -39,7 +38,7 @@ LoadOutcome LoadGeneration(const std::string& config_path,
          loaded->config.certificates.where});
   }
   std::vector<Error> faults = tls::CheckPolicies(loaded->config);
-  auto compiled = generation::Compile(*loaded, previous, number);
+  auto compiled = generation::Compile(*loaded, previous, number, first);
   if (!compiled) faults.insert(faults.end(), compiled.error().begin(), compiled.error().end());
   if (!faults.empty()) return std::unexpected(std::move(faults));
   LoadedGeneration result{std::move(loaded->config), std::move(*compiled),

@@ -24,13 +24,13 @@ struct LoadedGeneration {
 };
 using LoadOutcome = std::expected<LoadedGeneration, std::vector<Error>>;
 
-// LoadGeneration reads everything and compiles generation `number`. When `self_signed` is set and
-// there is no certificate at all, it makes a self-signed one first: at a start, so that a fresh
-// installation serves at once; not at a reload, where certificates that are gone for a moment must
-// not be replaced by one that no client trusts.
+// LoadGeneration reads everything and compiles generation `number`. At a start (`first`), when
+// there is no certificate at all, it makes a self-signed one, so that a fresh installation serves
+// at once; not at a reload, where certificates that are gone for a moment must not be replaced by
+// one that no client trusts. At a start alone somebody may be asked for a passphrase, too: the call
+// then takes as long as the answer.
 LoadOutcome LoadGeneration(const std::string& config_path,
-                           const generation::GenerationPtr& previous, uint64_t number,
-                           bool self_signed);
+                           const generation::GenerationPtr& previous, uint64_t number, bool first);
 
 class Loader {
  public:

@@ -59,7 +59,7 @@ Result<std::string> ReadFile(const std::string& path, size_t max_size) {
   }
 }
 
-Status WriteFileAtomically(const std::string& path, const std::string& content, mode_t mode) {
+Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {
   const std::string what = "cannot write " + path;
   std::string temporary = path + ".XXXXXX";
   const UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));

@@ -13,6 +13,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <string_view>
 
 #include "postern/os/process.h"
 
@@ -49,8 +53,8 @@ void DefaultSignals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-[[noreturn]] void RunChild(char* const* argv, const FdPair* pairs, size_t count, int* copies,
-                           int report_fd) {
+[[noreturn]] void RunChild(char* const* argv, char* const* environment, const FdPair* pairs,
+                           size_t count, int* copies, int report_fd) {
   // The report must survive the placing: at a number that no pair names.
   int above = 3;
   for (size_t i = 0; i < count; ++i) above = std::max(above, pairs[i].second + 1);
@@ -58,11 +62,35 @@ void DefaultSignals() {
   int error_number = PlaceDescriptors(pairs, count, copies);
   if (error_number == 0) {
     DefaultSignals();
-    ::execv("/proc/self/exe", argv);
+    ::execve("/proc/self/exe", argv, environment);
     error_number = errno;
   }
   [[maybe_unused]] const ssize_t written = ::write(report, &error_number, sizeof error_number);
   ::_exit(127);
+}
+
+// Variables that children do not get; the loader thread adds to them.
+struct Withheld {
+  std::mutex mutex;
+  std::set<std::string, std::less<>> names;
+};
+Withheld& TheWithheld() {
+  static Withheld withheld;
+  return withheld;
+}
+
+// The environment without what is withheld, ended by a null pointer. The texts are the process's
+// own.
+std::vector<char*> ChildEnvironment() {
+  Withheld& withheld = TheWithheld();
+  const std::lock_guard lock(withheld.mutex);
+  std::vector<char*> environment;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    if (!withheld.names.contains(text.substr(0, text.find('=')))) environment.push_back(*entry);
+  }
+  environment.push_back(nullptr);
+  return environment;
 }
 
 // What the child said before it could exec: 0 for nothing, which is good.
@@ -77,6 +105,12 @@ int ReadReport(int fd) {
 
 }  // namespace
 
+void WithholdVariable(const std::string& name) {
+  Withheld& withheld = TheWithheld();
+  const std::lock_guard lock(withheld.mutex);
+  withheld.names.insert(name);
+}
+
 Result<pid_t> SpawnSelf(const std::vector<std::string>& arguments,
                         const std::vector<std::pair<int, int>>& inherited) {
   std::vector<std::string> texts = {"postern"};
@@ -84,6 +118,7 @@ Result<pid_t> SpawnSelf(const std::vector<std::string>& arguments,
   std::vector<char*> argv;
   for (std::string& text : texts) argv.push_back(text.data());
   argv.push_back(nullptr);
+  std::vector<char*> environment = ChildEnvironment();
   std::vector<int> copies(inherited.size(), -1);
 
   int ends[2];
@@ -98,7 +133,8 @@ Result<pid_t> SpawnSelf(const std::vector<std::string>& arguments,
   const pid_t pid = ::fork();
   const int fork_error = errno;
   if (pid == 0) {
-    RunChild(argv.data(), inherited.data(), inherited.size(), copies.data(), write_end.get());
+    RunChild(argv.data(), environment.data(), inherited.data(), inherited.size(), copies.data(),
+             write_end.get());
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return FailErrno("cannot start a process", fork_error);

@@ -1,8 +1,9 @@
 // Facts of certificates and keys. Names are taken by type and checked octet by octet: a
 // certificate is written by somebody else, and what it says ends in a table of host names, in log
 // lines and on terminals.
-#include "pki/describe.h"
+#include "postern/pki/describe.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -13,24 +14,19 @@
 #include <cctype>
 #include <ctime>
 
-#include "postern/base/limits.h"
+#include "pki/names.h"
 
 namespace postern::pki {
 namespace {
 
 // HostName lower-cases and strips a trailing dot; empty when `text` is no DNS name that a client
-// could ask for. A wildcard is the whole first label or it is not one (RFC 6125 section 6.4.3).
+// could ask for.
 std::string HostName(std::string_view text) {
   if (text.ends_with('.')) text.remove_suffix(1);
-  if (text.empty() || text.size() > limits::kMaxHostName) return {};
-  std::string name;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const bool wildcard = c == '*' && i == 0 && text.size() > 2 && text[1] == '.';
-    if (!std::isalnum(c) && c != '-' && c != '.' && c != '_' && !wildcard) return {};
-    if (c >= 0x80) return {};
-    name += static_cast<char>(std::tolower(c));
-  }
+  if (!IsHostName(text)) return {};
+  std::string name(text);
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return name;
 }
 
@@ -60,6 +56,39 @@ std::string CommonName(const X509* certificate) {
   std::string name(reinterpret_cast<char*>(utf8), static_cast<size_t>(size));
   OPENSSL_free(utf8);
   return name;
+}
+
+// Printable replaces what could move a terminal's cursor.
+std::string Printable(std::string_view text) {
+  std::string clean;
+  for (const char c : text) clean += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+  return clean;
+}
+
+std::string AddressText(const ASN1_OCTET_STRING* octets) {
+  char text[INET6_ADDRSTRLEN] = {};
+  const int size = ASN1_STRING_length(octets);
+  if (size != 4 && size != 16) return "(odd address)";
+  ::inet_ntop(size == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(octets), text, sizeof text);
+  return text;
+}
+
+// Takes `names` and frees them.
+std::vector<std::string> TextsOf(GENERAL_NAMES* names) {
+  std::vector<std::string> texts;
+  const int count = names == nullptr ? 0 : sk_GENERAL_NAME_num(names);
+  for (int i = 0; i < count; ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
+    if (name->type == GEN_DNS || name->type == GEN_EMAIL || name->type == GEN_URI) {
+      texts.push_back(Printable(Text(name->d.ia5)));
+    } else if (name->type == GEN_IPADD) {
+      texts.push_back(AddressText(name->d.iPAddress));
+    } else {
+      texts.emplace_back("(a name of another kind)");
+    }
+  }
+  GENERAL_NAMES_free(names);
+  return texts;
 }
 
 int64_t Seconds(const ASN1_TIME* time) {
@@ -97,7 +126,7 @@ std::string KeyType(const EVP_PKEY* key) {
   }
 }
 
-std::string KeyFingerprint(const EVP_PKEY* key) {
+std::string PublicKeyDigest(const EVP_PKEY* key) {
   unsigned char* der = nullptr;
   const int size = i2d_PUBKEY(key, &der);
   if (size <= 0) {
@@ -109,20 +138,71 @@ std::string KeyFingerprint(const EVP_PKEY* key) {
   EVP_Digest(der, static_cast<size_t>(size), digest, &length, EVP_sha256(), nullptr);
   OPENSSL_free(der);
   std::string text;
-  for (size_t i = 0; i < 8; ++i) text += fmt::format("{:02x}", digest[i]);
+  for (size_t i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
   return text;
 }
 
-std::string Subject(const X509* certificate) {
+std::string KeyFingerprint(const EVP_PKEY* key) { return PublicKeyDigest(key).substr(0, 16); }
+
+std::string Fingerprint(const X509* certificate, const EVP_MD* digest) {
+  unsigned char octets[EVP_MAX_MD_SIZE] = {};
+  unsigned length = 0;
+  if (X509_digest(certificate, digest, octets, &length) != 1) ERR_clear_error();
+  std::string text;
+  for (size_t i = 0; i < length; ++i) text += fmt::format("{}{:02X}", i == 0 ? "" : ":", octets[i]);
+  return text;
+}
+
+std::string NameText(const X509_NAME* name) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
   if (bio == nullptr) return "(no subject)";
   // RFC 2253 form without control characters (ASN1_STRFLGS_ESC_CTRL is part of it).
-  X509_NAME_print_ex(bio.get(), X509_get_subject_name(certificate), 0,
-                     XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+  X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
   char* data = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &data);
   if (size <= 0) return "(no subject)";
   return {data, static_cast<size_t>(size)};
+}
+
+std::string Subject(const X509* certificate) {
+  return NameText(X509_get_subject_name(certificate));
+}
+
+std::string Issuer(const X509* certificate) { return NameText(X509_get_issuer_name(certificate)); }
+
+std::string IssuerUrl(const X509* certificate) {
+  auto* access = static_cast<AUTHORITY_INFO_ACCESS*>(
+      X509_get_ext_d2i(certificate, NID_info_access, nullptr, nullptr));
+  ERR_clear_error();
+  std::string url;
+  const int count = access == nullptr ? 0 : sk_ACCESS_DESCRIPTION_num(access);
+  for (int i = 0; i < count && url.empty(); ++i) {
+    const ACCESS_DESCRIPTION* entry = sk_ACCESS_DESCRIPTION_value(access, i);
+    if (OBJ_obj2nid(entry->method) != NID_ad_ca_issuers || entry->location->type != GEN_URI) {
+      continue;
+    }
+    url = Printable(Text(entry->location->d.uniformResourceIdentifier));
+  }
+  AUTHORITY_INFO_ACCESS_free(access);
+  return url;
+}
+
+std::string WeakSignature(X509* certificate) {
+  int digest = NID_undef;
+  const bool known = X509_get_signature_info(certificate, &digest, nullptr, nullptr, nullptr) == 1;
+  const bool weak =
+      known && (digest == NID_sha1 || digest == NID_md5) && X509_self_signed(certificate, 0) != 1;
+  ERR_clear_error();  // X509_self_signed leaves its complaints about an odd certificate
+  if (!weak) return {};
+  return digest == NID_sha1 ? "SHA-1" : "MD5";
+}
+
+std::string WeakKey(const EVP_PKEY* key) {
+  const int id = EVP_PKEY_get_base_id(key);
+  const bool rsa = id == EVP_PKEY_RSA || id == EVP_PKEY_RSA_PSS;
+  const int bits = EVP_PKEY_get_bits(key);
+  if (!(rsa && bits < 2048) && !(id == EVP_PKEY_EC && bits < 224)) return {};
+  return KeyType(key);
 }
 
 std::vector<std::string> HostNames(const X509* certificate) {
@@ -142,6 +222,22 @@ std::vector<std::string> HostNames(const X509* certificate) {
   // RFC 6125 section 6.4.4: the CN only when there is no dNSName.
   if (!has_dns_name) AddName(names, CommonName(certificate));
   return names;
+}
+
+std::vector<std::string> AlternativeNames(const X509* certificate) {
+  auto* names = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+  ERR_clear_error();
+  return TextsOf(names);
+}
+
+std::vector<std::string> AlternativeNames(const X509_REQ* request) {
+  STACK_OF(X509_EXTENSION)* extensions = X509_REQ_get_extensions(const_cast<X509_REQ*>(request));
+  auto* names = static_cast<GENERAL_NAMES*>(
+      X509V3_get_d2i(extensions, NID_subject_alt_name, nullptr, nullptr));
+  sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+  ERR_clear_error();
+  return TextsOf(names);
 }
 
 Period PeriodOf(const X509* certificate) {

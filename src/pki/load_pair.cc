@@ -6,11 +6,15 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <ctime>
+#include <optional>
 
-#include "pki/describe.h"
+#include "pki/decrypt.h"
 #include "pki/pem_file.h"
 #include "postern/pki/certificate.h"
+#include "postern/pki/chain.h"
+#include "postern/pki/describe.h"
 
 namespace postern::pki {
 namespace {
@@ -55,8 +59,8 @@ std::unexpected<Error> NoCertificate(const PemFile& file) {
             "name the file with the certificate chain here");
 }
 
-Result<Chain> ReadChain(const PemFile& file) {
-  Chain chain;
+// AddCertificates appends the certificates of a file; `chain` holds none of them yet.
+Status AddCertificates(const PemFile& file, Chain& chain) {
   size_t count = 0;
   for (const PemBlock& block : file.blocks) count += block.IsCertificate() ? 1 : 0;
   if (count == 0) return NoCertificate(file);
@@ -65,6 +69,7 @@ Result<Chain> ReadChain(const PemFile& file) {
                             count, kMaxChain),
                 "keep the leaf and its intermediates; a bundle of roots does not belong here");
   }
+  size_t number = 0;
   for (const PemBlock& block : file.blocks) {
     if (!block.IsCertificate()) continue;
     const std::vector<unsigned char>& der = block.der.get();
@@ -74,21 +79,22 @@ Result<Chain> ReadChain(const PemFile& file) {
         X509_get0_pubkey(certificate.get()) == nullptr) {
       std::string why = OpenSslErrors();
       if (why.empty()) why = "octets behind its end";
-      return Fail(fmt::format("{} in {} cannot be decoded: {}", Position(chain.der.size(), count),
-                              file.path, why),
-                  "copy the certificate anew from the authority that issued it");
+      return Fail(
+          fmt::format("{} in {} cannot be decoded: {}", Position(number, count), file.path, why),
+          "copy the certificate anew from the authority that issued it");
     }
     chain.certificates.push_back(std::move(certificate));
     chain.der.push_back(der);
+    ++number;
   }
-  for (size_t i = 1; i < count; ++i) {
+  for (size_t i = 1; i < chain.der.size(); ++i) {
     if (chain.der[i] != chain.der[0]) continue;
     return Fail(fmt::format("certificate file {} holds its first certificate ({}) twice, as "
                             "certificate 1 and {}",
                             file.path, Subject(chain.certificates[0].get()), i + 1),
                 "delete the second copy; behind the leaf only its intermediates belong");
   }
-  return chain;
+  return {};
 }
 
 std::unexpected<Error> NoKey(const PemFile& file) {
@@ -111,7 +117,30 @@ Status Servable(const EVP_PKEY* key, const std::string& path) {
               "use an EC, RSA or Ed25519 key, and a certificate for it");
 }
 
-Result<KeyPtr> ReadKey(const PemFile& file) {
+// The key of a block that is the only one of its file.
+Result<KeyPtr> DecodeKey(const PemFile& file, const PemBlock& block, const PairFiles& files) {
+  if (!block.encrypted) {
+    const std::vector<unsigned char>& der = block.der.get();
+    const unsigned char* at = der.data();
+    KeyPtr key(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(der.size())));
+    if (key != nullptr) return key;
+    return Fail(
+        fmt::format("the private key in {} cannot be decoded: {}", file.path, OpenSslErrors()),
+        "copy the key anew from where it was made");
+  }
+  const std::string what = fmt::format("the private key in {}", file.path);
+  const AskPassphrase ask = PassphraseFrom(
+      files.passphrase,
+      fmt::format("say where it is to be had, passphrase = \"file:PATH\" beside it in the "
+                  "configuration, or decrypt it: umask 077; openssl pkey -in {0} -out {0}.plain, "
+                  "then put {0}.plain in its place",
+                  file.path),
+      files.may_ask);
+  return block.label == "ENCRYPTED PRIVATE KEY" ? OpenKey(block.der, what, ask)
+                                                : OpenTraditionalKey(block, what, ask);
+}
+
+Result<KeyPtr> ReadKey(const PemFile& file, const PairFiles& files) {
   const PemBlock* found = nullptr;
   size_t count = 0;
   for (const PemBlock& block : file.blocks) {
@@ -124,54 +153,87 @@ Result<KeyPtr> ReadKey(const PemFile& file) {
     return Fail(fmt::format("key file {} holds {} private keys", file.path, count),
                 "keep the one that belongs to the certificate");
   }
-  if (found->encrypted) {
-    return Fail(fmt::format("the private key in {} is encrypted", file.path),
-                fmt::format("decrypt it: umask 077; openssl pkey -in {0} -out {0}.plain, then put "
-                            "{0}.plain in its place",
-                            file.path));
-  }
   if (found->label == "OPENSSH PRIVATE KEY") {
     return Fail(fmt::format("key file {} holds an SSH key", file.path),
                 "name the key that the certificate was made for");
   }
-  const std::vector<unsigned char>& der = found->der.get();
-  const unsigned char* at = der.data();
-  KeyPtr key(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(der.size())));
-  if (key == nullptr) {
-    return Fail(
-        fmt::format("the private key in {} cannot be decoded: {}", file.path, OpenSslErrors()),
-        "copy the key anew from where it was made");
-  }
+  Result<KeyPtr> key = DecodeKey(file, *found, files);
+  if (!key) return key;
   ERR_clear_error();  // the decoders that did not match leave their complaints
-  if (Status servable = Servable(key.get(), file.path); !servable) {
+  if (Status servable = Servable(key->get(), file.path); !servable) {
     return std::unexpected(servable.error());
   }
   return key;
 }
 
-Status Match(const Chain& chain, const EVP_PKEY* key, const std::string& certificate_path,
-             const std::string& key_path) {
-  const auto belongs = [&](const X509Ptr& certificate) {
-    const bool equal = EVP_PKEY_eq(X509_get0_pubkey(certificate.get()), key) == 1;
-    ERR_clear_error();
-    return equal;
-  };
-  if (belongs(chain.certificates[0])) return {};
-  const EVP_PKEY* expected = X509_get0_pubkey(chain.certificates[0].get());
-  std::string what = fmt::format(
-      "the key in {} ({}, fingerprint {}) does not belong to the certificate in {} ({}, which is "
-      "for a key {}, fingerprint {})",
-      key_path, KeyType(key), KeyFingerprint(key), certificate_path,
-      Subject(chain.certificates[0].get()), KeyType(expected), KeyFingerprint(expected));
-  for (size_t i = 1; i < chain.certificates.size(); ++i) {
-    if (!belongs(chain.certificates[i])) continue;
-    return Fail(std::move(what), fmt::format("it belongs to certificate {} of that file: put that "
-                                             "one first",
-                                             i + 1));
+bool Belongs(const X509Ptr& certificate, const EVP_PKEY* key) {
+  const bool equal = EVP_PKEY_eq(X509_get0_pubkey(certificate.get()), key) == 1;
+  ERR_clear_error();
+  return equal;
+}
+
+// FindLeaf is the place of the certificate that the key belongs to, nearly always the first.
+std::optional<size_t> FindLeaf(const Chain& chain, const EVP_PKEY* key) {
+  for (size_t i = 0; i < chain.certificates.size(); ++i) {
+    if (Belongs(chain.certificates[i], key)) return i;
   }
-  return Fail(std::move(what),
-              "name the key that the certificate was made for, or have a certificate issued for "
-              "this key");
+  return std::nullopt;
+}
+
+std::unexpected<Error> NoMatch(const Chain& chain, const EVP_PKEY* key, const PairFiles& files) {
+  const EVP_PKEY* expected = X509_get0_pubkey(chain.certificates[0].get());
+  return Fail(
+      fmt::format("the key in {} ({}, fingerprint {}) does not belong to the certificate in "
+                  "{} ({}, which is for a key {}, fingerprint {})",
+                  files.key, KeyType(key), KeyFingerprint(key), files.certificate,
+                  Subject(chain.certificates[0].get()), KeyType(expected),
+                  KeyFingerprint(expected)),
+      "name the key that the certificate was made for, or have a certificate issued for "
+      "this key");
+}
+
+// PutInOrder puts the leaf first and its issuers behind it, when they are not so already. What is
+// no part of the chain stays behind when it stands in the certificate's own file, and is dropped
+// when it comes from the file of the chain.
+void PutInOrder(Chain& chain, size_t leaf, size_t own, const PairFiles& files, Pair& pair) {
+  std::vector<X509*> all;
+  for (const X509Ptr& certificate : chain.certificates) all.push_back(certificate.get());
+  if (leaf == 0 && InOrder(all)) return;
+  const OrderedChain ordered = OrderChain(all[leaf], all);
+  Chain fresh;
+  size_t dropped = 0;
+  const auto take = [&](X509* wanted) {
+    const size_t at = static_cast<size_t>(std::ranges::find(all, wanted) - all.begin());
+    fresh.certificates.push_back(std::move(chain.certificates[at]));
+    fresh.der.push_back(std::move(chain.der[at]));
+  };
+  for (X509* certificate : ordered.chain) take(certificate);
+  for (X509* certificate : ordered.unused) {
+    const auto at = static_cast<size_t>(std::ranges::find(all, certificate) - all.begin());
+    if (at < own) {
+      take(certificate);
+    } else {
+      ++dropped;
+    }
+  }
+  chain = std::move(fresh);
+  if (dropped > 0) {
+    pair.weaknesses.push_back(
+        {fmt::format("{} of the certificates in {} {} no part of the chain of {}, and not sent",
+                     dropped, files.chain, dropped == 1 ? "is" : "are", files.certificate),
+         "remove what does not belong there",
+         {}});
+  }
+  std::vector<X509*> now;
+  for (size_t i = 0; i < ordered.chain.size(); ++i) now.push_back(all[i]);
+  if (now != ordered.chain) {
+    pair.weaknesses.push_back(
+        {fmt::format("the certificates in {} stand in another order than their chain; they are "
+                     "sent in the right one",
+                     files.certificate),
+         "put the leaf first, and behind each certificate its issuer's",
+         {}});
+  }
 }
 
 // Pkcs8 encodes into a buffer of the right size from the start.
@@ -191,44 +253,89 @@ Result<SecretBytes> Pkcs8(const EVP_PKEY* key, const std::string& path) {
 }
 
 void AddWeakKey(Pair& pair, const EVP_PKEY* key, const std::string& path) {
-  const int id = EVP_PKEY_get_base_id(key);
-  const bool rsa = id == EVP_PKEY_RSA || id == EVP_PKEY_RSA_PSS;
-  const int bits = EVP_PKEY_get_bits(key);
-  if (!(rsa && bits < 2048) && !(id == EVP_PKEY_EC && bits < 224)) return;
-  pair.weaknesses.push_back(
-      {fmt::format("the key of the certificate in {} is only {}", path, KeyType(key)),
-       "clients and libraries refuse it: make an EC P-256 or RSA 2048 key "
-       "and have the certificate issued anew",
-       {}});
+  const std::string weak = WeakKey(key);
+  if (weak.empty()) return;
+  pair.weaknesses.push_back({fmt::format("the key of the certificate in {} is only {}", path, weak),
+                             "clients and libraries refuse it: make an EC P-256 or RSA 2048 key "
+                             "and have the certificate issued anew",
+                             {}});
 }
 
 void AddWeakSignatures(Pair& pair, const Chain& chain, const std::string& path) {
   for (size_t i = 0; i < chain.certificates.size(); ++i) {
     X509* certificate = chain.certificates[i].get();
-    int digest = NID_undef;
-    if (X509_get_signature_info(certificate, &digest, nullptr, nullptr, nullptr) != 1) {
-      ERR_clear_error();
-      continue;
-    }
-    if (digest != NID_sha1 && digest != NID_md5) continue;
-    // Nobody verifies a self-signed certificate's signature: it is trusted as it is, or not.
-    if (X509_self_signed(certificate, 0) == 1) continue;
+    const std::string weak = WeakSignature(certificate);
+    if (weak.empty()) continue;
     pair.weaknesses.push_back(
         {fmt::format("{} in {} ({}) is signed with {}", Position(i, chain.certificates.size()),
-                     path, Subject(certificate), digest == NID_sha1 ? "SHA-1" : "MD5"),
+                     path, Subject(certificate), weak),
          "clients refuse it: have it issued anew with SHA-256",
          {}});
   }
-  ERR_clear_error();  // X509_self_signed leaves its complaints about an odd certificate
 }
 
-void AddOpenMode(Pair& pair, const PemFile& key_file) {
-  // The owner may do anything, the group may read.
-  if ((key_file.mode & 0037) == 0) return;
-  pair.weaknesses.push_back({fmt::format("key file {} is open to others (mode {:04o})",
-                                         key_file.path, key_file.mode & 07777),
-                             fmt::format("chmod 600 {}", key_file.path),
-                             {}});
+// The key, and where it was.
+struct KeyRead {
+  PemFile file;
+  KeyPtr key;
+};
+
+Result<KeyRead> ReadKeyFile(const std::string& path, const PairFiles& files) {
+  Result<PemFile> file = ReadPemFile(path, Content::kKey);
+  if (!file) return std::unexpected(file.error());
+  if (Status closed = CheckKeyMode(path, file->mode, files.place); !closed) {
+    return std::unexpected(closed.error());
+  }
+  Result<KeyPtr> key = ReadKey(*file, files);
+  if (!key) return std::unexpected(key.error());
+  return KeyRead{std::move(*file), std::move(*key)};
+}
+
+// When the key fits no certificate: the key of before, if its pair is being replaced right now or
+// the replacement was cut off (store.h).
+Status TakeKeyOfBefore(const Chain& chain, const PairFiles& files, KeyRead& read,
+                       std::optional<size_t>& leaf, Pair& pair) {
+  const std::string before = files.key + std::string(kPreviousSuffix);
+  if (files.place == KeyPlace::kStore) {
+    Result<KeyRead> other = ReadKeyFile(before, files);
+    if (other) leaf = FindLeaf(chain, other->key.get());
+    if (leaf.has_value()) {
+      read.key = std::move(other->key);
+      pair.weaknesses.push_back(
+          {fmt::format("the key in {} does not belong to {}, but the one before it, {}, does: the "
+                       "pair of before serves",
+                       files.key, files.certificate, before),
+           "import the new pair again, or go back: postern cert revert",
+           {}});
+      return {};
+    }
+  }
+  return NoMatch(chain, read.key.get(), files);
+}
+
+Result<Chain> ReadChain(const PairFiles& files, Pair& pair, size_t& own) {
+  Chain chain;
+  const Result<PemFile> file = ReadPemFile(files.certificate, Content::kCertificate);
+  if (!file) return std::unexpected(file.error());
+  pair.certificate_stamp = file->stamp;
+  if (Status added = AddCertificates(*file, chain); !added) return std::unexpected(added.error());
+  own = chain.der.size();
+  if (files.chain.empty()) return chain;
+  const Result<PemFile> more = ReadPemFile(files.chain, Content::kCertificate);
+  if (!more) return std::unexpected(more.error());
+  pair.chain_stamp = more->stamp;
+  Chain behind;
+  if (Status added = AddCertificates(*more, behind); !added) return std::unexpected(added.error());
+  // Authorities hand out "the chain" with the leaf in it as often as without.
+  for (size_t i = 0; i < behind.der.size(); ++i) {
+    if (std::ranges::find(chain.der, behind.der[i]) != chain.der.end()) continue;
+    chain.certificates.push_back(std::move(behind.certificates[i]));
+    chain.der.push_back(std::move(behind.der[i]));
+  }
+  if (chain.der.size() <= kMaxChain) return chain;
+  return Fail(fmt::format("{} and {} hold {} certificates, more than {}", files.certificate,
+                          files.chain, chain.der.size(), kMaxChain),
+              "keep the leaf and its intermediates; a bundle of roots does not belong here");
 }
 
 }  // namespace
@@ -254,46 +361,45 @@ std::vector<Error> PeriodWarnings(const std::string& certificate_path,
 }
 
 Result<Pair> LoadPair(const std::string& certificate_path, const std::string& key_path) {
+  return LoadPair(PairFiles{.certificate = certificate_path, .key = key_path, .chain = {}});
+}
+
+Result<Pair> LoadPair(const PairFiles& files) {
   // Whoever calls OpenSSL next must not take our complaints for its own.
   const struct ClearErrors {
     ~ClearErrors() { ERR_clear_error(); }
   } clear_errors;
-  const Result<PemFile> certificate_file = ReadPemFile(certificate_path, Content::kCertificate);
-  if (!certificate_file) return std::unexpected(certificate_file.error());
-  const Result<Chain> chain = ReadChain(*certificate_file);
+  Pair pair;
+  size_t own = 0;  // certificates in the certificate's own file
+  Result<Chain> chain = ReadChain(files, pair, own);
   if (!chain) return std::unexpected(chain.error());
-  const Result<PemFile> key_file = ReadPemFile(key_path, Content::kKey);
-  if (!key_file) return std::unexpected(key_file.error());
-  const Result<KeyPtr> key = ReadKey(*key_file);
-  if (!key) return std::unexpected(key.error());
-  if (Status match = Match(*chain, key->get(), certificate_path, key_path); !match) {
-    return std::unexpected(match.error());
+  Result<KeyRead> read = ReadKeyFile(files.key, files);
+  if (!read) return std::unexpected(read.error());
+  std::optional<size_t> leaf = FindLeaf(*chain, read->key.get());
+  if (!leaf.has_value()) {
+    if (Status taken = TakeKeyOfBefore(*chain, files, *read, leaf, pair); !taken) {
+      return std::unexpected(taken.error());
+    }
   }
-  Result<SecretBytes> key_der = Pkcs8(key->get(), key_path);
+  PutInOrder(*chain, *leaf, own, files, pair);
+  const EVP_PKEY* key = read->key.get();
+  Result<SecretBytes> key_der = Pkcs8(key, files.key);
   if (!key_der) return std::unexpected(key_der.error());
 
-  Pair pair;
   pair.key_der = std::move(*key_der);
-  pair.chain_der = chain->der;
   pair.names = HostNames(chain->certificates[0].get());
   for (const X509Ptr& certificate : chain->certificates) {
     pair.periods.push_back(PeriodOf(certificate.get()));
   }
   pair.not_before = pair.periods[0].not_before;
   pair.not_after = pair.periods[0].not_after;
-  pair.key_type = KeyType(key->get());
-  pair.key_kind = KindOf(key->get());
-  for (const X509Ptr& certificate : chain->certificates) {
-    pair.schemes |= SchemeNeeded(certificate.get());
-  }
-  pair.must_staple = X509_get_ext_by_NID(chain->certificates[0].get(), NID_tlsfeature, -1) >= 0;
-  pair.certificate_stamp = certificate_file->stamp;
-  pair.key_stamp = key_file->stamp;
-  AddWeakKey(pair, key->get(), certificate_path);
-  AddWeakSignatures(pair, *chain, certificate_path);
-  AddOpenMode(pair, *key_file);
+  pair.key_type = KeyType(key);
+  pair.key_stamp = read->file.stamp;
+  AddWeakKey(pair, key, files.certificate);
+  AddWeakSignatures(pair, *chain, files.certificate);
+  pair.chain_der = std::move(chain->der);
   pair.warnings = pair.weaknesses;
-  for (Error& warning : PeriodWarnings(certificate_path, pair.periods, std::time(nullptr))) {
+  for (Error& warning : PeriodWarnings(files.certificate, pair.periods, std::time(nullptr))) {
     pair.warnings.push_back(std::move(warning));
   }
   return pair;

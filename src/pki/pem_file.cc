@@ -23,18 +23,18 @@ std::string_view Noun(Content content) {
   return content == Content::kKey ? "key file" : "certificate file";
 }
 
-std::unexpected<Error> CannotOpen(const std::string& path, Content content, int error_number) {
+std::unexpected<Error> CannotOpen(const std::string& path, std::string_view noun,
+                                  int error_number) {
   struct stat link {};
   if (error_number == ENOENT && ::lstat(path.c_str(), &link) == 0 && S_ISLNK(link.st_mode)) {
-    return Fail(
-        fmt::format("{} {} is a symbolic link to a file that does not exist", Noun(content), path),
-        "mend the link, or correct the path");
+    return Fail(fmt::format("{} {} is a symbolic link to a file that does not exist", noun, path),
+                "mend the link, or correct the path");
   }
   if (error_number == ENOENT) {
-    return Fail(fmt::format("{} {} does not exist", Noun(content), path),
+    return Fail(fmt::format("{} {} does not exist", noun, path),
                 "put the file there, or correct the path");
   }
-  const std::string what = fmt::format("cannot read {} {}", Noun(content), path);
+  const std::string what = fmt::format("cannot read {} {}", noun, path);
   if (error_number == EACCES) {
     return FailErrno(what, error_number,
                      "let the user that starts postern read it, and look at the modes of the "
@@ -44,7 +44,7 @@ std::unexpected<Error> CannotOpen(const std::string& path, Content content, int 
 }
 
 // ReadAll fills a buffer of the file's size once, so that no shorter copy is ever freed unwiped.
-Result<SecretBytes> ReadAll(int fd, const std::string& path, Content content, size_t size) {
+Result<SecretBytes> ReadAll(int fd, const std::string& path, std::string_view noun, size_t size) {
   std::vector<unsigned char> bytes(size);
   size_t have = 0;
   while (have < size) {
@@ -53,7 +53,7 @@ Result<SecretBytes> ReadAll(int fd, const std::string& path, Content content, si
     if (got < 0) {
       const int error_number = errno;
       SecretBytes wiped(std::move(bytes));
-      return FailErrno(fmt::format("cannot read {} {}", Noun(content), path), error_number);
+      return FailErrno(fmt::format("cannot read {} {}", noun, path), error_number);
     }
     if (got == 0) break;
     have += static_cast<size_t>(got);
@@ -126,38 +126,12 @@ PemBlock TakeBlock(char* name, char* header, unsigned char* data, long size) {
   // RFC 1421 section 4.6.1.1: "Proc-Type: 4,ENCRYPTED", the way of old OpenSSL keys.
   block.encrypted = std::string_view(header).find("ENCRYPTED") != std::string_view::npos ||
                     block.label == "ENCRYPTED PRIVATE KEY";
+  block.header = header;
   block.der = SecretBytes(std::vector<unsigned char>(data, data + size));
   OPENSSL_secure_free(name);
   OPENSSL_secure_free(header);
   OPENSSL_secure_clear_free(data, static_cast<size_t>(size));
   return block;
-}
-
-Status Split(PemFile& file, Content content, const SecretBytes& text) {
-  const BioPtr bio(BIO_new_mem_buf(text.get().data(), static_cast<int>(text.get().size())));
-  if (bio == nullptr) return Fail("out of memory");
-  ERR_clear_error();
-  while (true) {
-    char* name = nullptr;
-    char* header = nullptr;
-    unsigned char* data = nullptr;
-    long size = 0;
-    // With PEM_FLAG_SECURE OpenSSL wipes what it used on the way.
-    if (PEM_read_bio_ex(bio.get(), &name, &header, &data, &size,
-                        PEM_FLAG_SECURE | PEM_FLAG_EAY_COMPATIBLE) != 1) {
-      break;
-    }
-    file.blocks.push_back(TakeBlock(name, header, data, size));
-  }
-  const unsigned long error = ERR_peek_last_error();
-  if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE) {
-    ERR_clear_error();
-    if (file.blocks.empty()) return NotPem(file.path, content, text);
-    return {};
-  }
-  return Fail(fmt::format("PEM block {} in {} {} is damaged: {}", file.blocks.size() + 1,
-                          Noun(content), file.path, OpenSslErrors()),
-              "copy the file anew, whole and as text");
 }
 
 }  // namespace
@@ -169,34 +143,72 @@ const PemBlock* PemFile::Find(std::string_view label) const {
   return nullptr;
 }
 
-Result<PemFile> ReadPemFile(const std::string& path, Content content) {
+Result<std::vector<PemBlock>> SplitPem(const SecretBytes& text, const std::string& what) {
+  std::string_view rest = text.text();
+  // The byte order mark of Windows's editors would hide the first block's beginning.
+  if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
+  const BioPtr bio(BIO_new_mem_buf(rest.data(), static_cast<int>(rest.size())));
+  if (bio == nullptr) return Fail("out of memory");
+  ERR_clear_error();
+  std::vector<PemBlock> blocks;
+  while (true) {
+    char* name = nullptr;
+    char* header = nullptr;
+    unsigned char* data = nullptr;
+    long size = 0;
+    // With PEM_FLAG_SECURE OpenSSL wipes what it used on the way.
+    if (PEM_read_bio_ex(bio.get(), &name, &header, &data, &size,
+                        PEM_FLAG_SECURE | PEM_FLAG_EAY_COMPATIBLE) != 1) {
+      break;
+    }
+    blocks.push_back(TakeBlock(name, header, data, size));
+  }
+  const unsigned long error = ERR_peek_last_error();
+  if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE) {
+    ERR_clear_error();
+    return blocks;
+  }
+  return Fail(
+      fmt::format("PEM block {} in {} is damaged: {}", blocks.size() + 1, what, OpenSslErrors()),
+      "copy the file anew, whole and as text");
+}
+
+Result<FileOctets> ReadOctets(const std::string& path, std::string_view noun) {
   // O_NONBLOCK: a FIFO put there by mistake must not hold the reload up.
   const os::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd.valid()) return CannotOpen(path, content, errno);
+  if (!fd.valid()) return CannotOpen(path, noun, errno);
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return CannotOpen(path, content, errno);
+  if (::fstat(fd.get(), &status) != 0) return CannotOpen(path, noun, errno);
   if (!S_ISREG(status.st_mode)) {
-    return Fail(fmt::format("{} {} is {}, not a file", Noun(content), path,
+    return Fail(fmt::format("{} {} is {}, not a file", noun, path,
                             S_ISDIR(status.st_mode) ? "a directory" : "a device or pipe"),
                 "correct the path");
   }
   if (status.st_size == 0) {
-    return Fail(fmt::format("{} {} is empty", Noun(content), path), "copy it there anew");
+    return Fail(fmt::format("{} {} is empty", noun, path), "copy it there anew");
   }
   if (static_cast<size_t>(status.st_size) > kMaxPemFile) {
-    return Fail(fmt::format("{} {} is larger than {} KB", Noun(content), path, kMaxPemFile / 1024),
+    return Fail(fmt::format("{} {} is larger than {} KB", noun, path, kMaxPemFile / 1024),
                 "name a file that holds one certificate chain or one key");
   }
-  PemFile file;
-  file.path = path;
+  FileOctets file;
   // Taken before reading: what changes from here on differs from the stamp the next time.
   file.stamp = MakeStamp(status);
   file.mode = status.st_mode;
-  const Result<SecretBytes> text =
-      ReadAll(fd.get(), path, content, static_cast<size_t>(status.st_size));
-  if (!text) return std::unexpected(text.error());
-  if (Status split = Split(file, content, *text); !split) return std::unexpected(split.error());
+  Result<SecretBytes> octets = ReadAll(fd.get(), path, noun, static_cast<size_t>(status.st_size));
+  if (!octets) return std::unexpected(octets.error());
+  file.octets = std::move(*octets);
   return file;
+}
+
+Result<PemFile> ReadPemFile(const std::string& path, Content content) {
+  const Result<FileOctets> octets = ReadOctets(path, Noun(content));
+  if (!octets) return std::unexpected(octets.error());
+  Result<std::vector<PemBlock>> blocks =
+      SplitPem(octets->octets, fmt::format("{} {}", Noun(content), path));
+  if (!blocks) return std::unexpected(blocks.error());
+  if (blocks->empty()) return NotPem(path, content, octets->octets);
+  return PemFile{path, octets->stamp, octets->mode, std::move(*blocks)};
 }
 
 }  // namespace postern::pki

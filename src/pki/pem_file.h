@@ -15,6 +15,7 @@ namespace postern::pki {
 struct PemBlock {
   std::string label;       // "CERTIFICATE", "RSA PRIVATE KEY", ...
   bool encrypted = false;  // in either of the two ways that PEM knows
+  std::string header;      // "Proc-Type: 4,ENCRYPTED" and what follows it; mostly empty
   SecretBytes der;
 
   bool IsCertificate() const { return label == "CERTIFICATE" || label == "X509 CERTIFICATE"; }
@@ -32,6 +33,18 @@ struct PemFile {
 
 // What a file is meant to hold; it decides the words of the messages.
 enum class Content { kCertificate, kKey };
+
+// SplitPem takes a text into its blocks; empty when it has none. What stands between the blocks is
+// passed over. The error names the block that is damaged; `what` ("key file a.key") is for it.
+Result<std::vector<PemBlock>> SplitPem(const SecretBytes& text, const std::string& what);
+
+// ReadOctets reads a file as ReadPemFile does, and leaves it as it is.
+struct FileOctets {
+  SecretBytes octets;
+  FileStamp stamp;
+  mode_t mode = 0;
+};
+Result<FileOctets> ReadOctets(const std::string& path, std::string_view noun);
 
 // ReadPemFile reads and splits. The error says whether the file is missing, unreadable, no regular
 // file, empty, too large, DER or another container, damaged, or no PEM at all.

@@ -5,22 +5,15 @@
 // server's), extendedKeyUsage serverAuth, subjectKeyIdentifier. No keyUsage on purpose: a
 // self-signed certificate without keyCertSign is no issuer of itself to older OpenSSLs, so that
 // even an administrator who trusts it by file could not; with keyCertSign others balk at CA:FALSE.
-#include <fcntl.h>
-#include <fmt/format.h>
+#include "postern/pki/self_signed.h"
+
 #include <openssl/bn.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
-
-#include "postern/base/limits.h"
-#include "postern/os/files.h"
+#include "pki/names.h"
 #include "postern/pki/certificate.h"
 
 namespace postern::pki {
@@ -29,46 +22,8 @@ namespace {
 // RFC 5280 appendix A.1: ub-common-name.
 constexpr size_t kMaxCommonName = 64;
 
-struct AlternativeNamesDelete {
-  void operator()(GENERAL_NAMES* p) const { GENERAL_NAMES_free(p); }
-};
-using AlternativeNames = std::unique_ptr<GENERAL_NAMES, AlternativeNamesDelete>;
-
 std::unexpected<Error> OpenSslFailed() {
   return Fail("cannot make a self-signed certificate: " + OpenSslErrors());
-}
-
-bool IsHostName(std::string_view name) {
-  if (name.empty() || name.size() > limits::kMaxHostName) return false;
-  if (name.starts_with("*.")) name.remove_prefix(2);
-  for (const char c : name) {
-    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '.' || c == '_';
-    if (!fine) return false;
-  }
-  return !name.empty();
-}
-
-Status AddAlternativeName(GENERAL_NAMES* names, const std::string& name) {
-  int type = GEN_IPADD;
-  ASN1_STRING* value = a2i_IPADDRESS(name.c_str());
-  ERR_clear_error();
-  if (value == nullptr) {
-    if (!IsHostName(name)) {
-      return Fail(fmt::format("\"{}\" is neither a host name nor an IP address", name),
-                  "give names as mail.example.com or 192.0.2.1; write internationalized names in "
-                  "their xn-- form");
-    }
-    type = GEN_DNS;
-    value = ASN1_IA5STRING_new();
-    if (value == nullptr || ASN1_STRING_set(value, name.data(), static_cast<int>(name.size())) != 1)
-      return OpenSslFailed();
-  }
-  GENERAL_NAME* entry = GENERAL_NAME_new();
-  if (entry == nullptr) return OpenSslFailed();
-  GENERAL_NAME_set0_value(entry, type, value);
-  if (sk_GENERAL_NAME_push(names, entry) <= 0) return OpenSslFailed();
-  return {};
 }
 
 bool AddExtension(X509* certificate, int nid, const char* value) {
@@ -101,13 +56,13 @@ bool SetSubject(X509* certificate, const std::string& name) {
          X509_set_issuer_name(certificate, subject) == 1;
 }
 
+const EVP_MD* Digest(const EVP_PKEY* key) {
+  return EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? nullptr : EVP_sha256();
+}
+
 Result<X509Ptr> MakeCertificate(const std::vector<std::string>& names, int days, EVP_PKEY* key) {
-  const AlternativeNames alternatives(sk_GENERAL_NAME_new_null());
-  for (const std::string& name : names) {
-    if (Status added = AddAlternativeName(alternatives.get(), name); !added) {
-      return std::unexpected(added.error());
-    }
-  }
+  const Result<AlternativeNamesPtr> alternatives = MakeAlternativeNames(names);
+  if (!alternatives) return std::unexpected(alternatives.error());
   X509Ptr certificate(X509_new());
   X509* x = certificate.get();
   const bool made = x != nullptr && X509_set_version(x, X509_VERSION_3) == 1 && SetSerial(x) &&
@@ -118,33 +73,10 @@ Result<X509Ptr> MakeCertificate(const std::vector<std::string>& names, int days,
                     AddExtension(x, NID_basic_constraints, "critical,CA:FALSE") &&
                     AddExtension(x, NID_ext_key_usage, "serverAuth") &&
                     AddExtension(x, NID_subject_key_identifier, "hash") &&
-                    X509_add1_ext_i2d(x, NID_subject_alt_name, alternatives.get(), 0, 0) == 1 &&
-                    X509_sign(x, key, EVP_sha256()) > 0;
+                    X509_add1_ext_i2d(x, NID_subject_alt_name, alternatives->get(), 0, 0) == 1 &&
+                    X509_sign(x, key, Digest(key)) > 0;
   if (!made) return OpenSslFailed();
   return certificate;
-}
-
-std::string Text(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return size > 0 ? std::string(data, static_cast<size_t>(size)) : std::string();
-}
-
-// KeepPrevious makes `path`.previous another name of the file at `path`, so that `path` itself is
-// there all the time. Nothing to do when there is no such file.
-Status KeepPrevious(const std::string& path) {
-  if (::access(path.c_str(), F_OK) != 0) return {};
-  const std::string previous = path + ".previous";
-  const std::string temporary = previous + ".new";
-  ::unlink(temporary.c_str());
-  const bool kept = ::link(path.c_str(), temporary.c_str()) == 0
-                        ? ::rename(temporary.c_str(), previous.c_str()) == 0
-                        // A file system without hard links.
-                        : ::rename(path.c_str(), previous.c_str()) == 0;
-  const int error_number = errno;
-  ::unlink(temporary.c_str());
-  if (kept) return {};
-  return FailErrno(fmt::format("cannot keep {} as {}", path, previous), error_number);
 }
 
 std::vector<std::string> NamesOfThisHost() {
@@ -160,45 +92,25 @@ std::vector<std::string> NamesOfThisHost() {
 
 }  // namespace
 
-SelfSigned::~SelfSigned() {
-  if (!key_pem.empty()) OPENSSL_cleanse(key_pem.data(), key_pem.size());
-}
-
-Result<SelfSigned> MakeSelfSigned(const std::vector<std::string>& names, int days) {
+Result<PairTexts> MakeSelfSigned(const std::vector<std::string>& names, int days, KeyKind kind) {
   if (names.empty()) return Fail("a self-signed certificate needs a name", "give one or more");
   if (days < 1) return Fail("a self-signed certificate must be valid for a day or longer");
-  ERR_clear_error();
-  const KeyPtr key(EVP_EC_gen("P-256"));
-  if (key == nullptr) return OpenSslFailed();
-  const Result<X509Ptr> certificate = MakeCertificate(names, days, key.get());
+  const Result<KeyPtr> key = MakeKey(kind);
+  if (!key) return std::unexpected(key.error());
+  const Result<X509Ptr> certificate = MakeCertificate(names, days, key->get());
   if (!certificate) return std::unexpected(certificate.error());
-  const BioPtr certificate_text(BIO_new(BIO_s_mem()));
-  const BioPtr key_text(BIO_new(BIO_s_secmem()));  // wiped when it grows and when it goes
-  if (certificate_text == nullptr || key_text == nullptr ||
-      PEM_write_bio_X509(certificate_text.get(), certificate->get()) != 1 ||
-      PEM_write_bio_PKCS8PrivateKey(key_text.get(), key.get(), nullptr, nullptr, 0, nullptr,
-                                    nullptr) != 1) {
-    return OpenSslFailed();
-  }
-  SelfSigned pair;
-  pair.certificate_pem = Text(certificate_text.get());
-  pair.key_pem = Text(key_text.get());
-  return pair;
+  Result<std::string> certificate_pem = CertificatePem(certificate->get());
+  if (!certificate_pem) return std::unexpected(certificate_pem.error());
+  Result<SecretBytes> key_pem = KeyPem(key->get());
+  if (!key_pem) return std::unexpected(key_pem.error());
+  return PairTexts{std::move(*certificate_pem), std::move(*key_pem)};
 }
 
-Status InstallSelfSigned(const std::string& directory, const std::vector<std::string>& names) {
-  const Result<SelfSigned> pair = MakeSelfSigned(names.empty() ? NamesOfThisHost() : names);
+Status InstallSelfSigned(const std::string& directory, const std::vector<std::string>& names,
+                         int days, KeyKind kind) {
+  Result<PairTexts> pair = MakeSelfSigned(names.empty() ? NamesOfThisHost() : names, days, kind);
   if (!pair) return std::unexpected(pair.error());
-  if (Status made = os::MakeDirectories(directory, 0700); !made) return made;
-  const std::string certificate = directory + "/default.crt";
-  const std::string key = directory + "/default.key";
-  if (Status kept = KeepPrevious(certificate); !kept) return kept;
-  if (Status kept = KeepPrevious(key); !kept) return kept;
-  if (Status written = os::WriteFileAtomically(key, pair->key_pem, 0600); !written) return written;
-  Status written = os::WriteFileAtomically(certificate, pair->certificate_pem, 0644);
-  // The old certificate with the new key would serve nobody: put the old key back.
-  if (!written) ::rename((key + ".previous").c_str(), key.c_str());
-  return written;
+  return InstallPair(directory, "default", std::move(*pair));
 }
 
 }  // namespace postern::pki

@@ -12,9 +12,9 @@
 #include <memory>
 #include <string_view>
 
-#include "pki/describe.h"
 #include "postern/os/files.h"
 #include "postern/pki/certificate.h"
+#include "postern/pki/describe.h"
 
 namespace postern::pki {
 namespace {
@@ -46,14 +46,6 @@ bool AtEnd() {
   const bool end = ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
   if (end) ERR_clear_error();
   return end;
-}
-
-std::string NameText(const X509_NAME* name) {
-  const BioPtr bio(BIO_new(BIO_s_mem()));
-  if (bio == nullptr || X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253) < 0) return {};
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return std::string(data, static_cast<size_t>(size));
 }
 
 int64_t SecondsLeft(const ASN1_TIME* until, int64_t now) {

@@ -103,12 +103,6 @@ ClientOffer ReadOffer(SSL* ssl) {
   if (const auto list = Extension(ssl, TLSEXT_TYPE_supported_groups)) {
     offer.groups = Values(*list, 2);
   }
-  if (const auto list = Extension(ssl, TLSEXT_TYPE_signature_algorithms)) {
-    offer.signatures = Values(*list, 2);
-  }
-  if (const auto list = Extension(ssl, TLSEXT_TYPE_signature_algorithms_cert)) {
-    offer.certificate_signatures = Values(*list, 2);
-  }
   if (const auto name = Extension(ssl, TLSEXT_TYPE_server_name)) offer.sni = ReadServerName(*name);
   return offer;
 }

@@ -20,8 +20,6 @@ std::string_view ToString(HandshakeFailure failure) {
       return "no-shared-cipher";
     case HandshakeFailure::kNoSharedGroup:
       return "no-shared-group";
-    case HandshakeFailure::kNoCertificate:
-      return "no-certificate";
     case HandshakeFailure::kPeerAlert:
       return "peer-alert";
     case HandshakeFailure::kTooLarge:

@@ -19,7 +19,6 @@
 #include "tls/kdf_provider.h"
 #include "tls/names.h"
 #include "tls/record_libssl.h"
-#include "tls/strict_sni.h"
 #include "tls/tickets.h"
 #include "tls/wire_bio.h"
 
@@ -32,8 +31,7 @@ class LibsslHandshake final : public Handshake {
       : contexts_(std::move(contexts)),
         policy_(policy.policy != nullptr ? policy.policy : contexts_->base()),
         listener_(policy.listener),
-        service_(policy.service),
-        strict_sni_(policy.strict_sni) {
+        service_(policy.service) {
     Prepare(policy);
   }
 
@@ -46,7 +44,6 @@ class LibsslHandshake final : public Handshake {
   // The ClientHello is in: choose the certificate. False sets `alert`.
   bool OnClientHello(int& alert);
   bool served_by_name() const { return by_name_; }
-  Bytes Staple() const { return contexts_->Staple(certificate_); }
   HandshakeWatch& watch() { return watch_; }
 
  private:
@@ -59,16 +56,13 @@ class LibsslHandshake final : public Handshake {
   PolicyContextPtr policy_;
   std::string listener_;
   std::string service_;
-  bool strict_sni_;
   std::unique_ptr<WireWindow> window_ = std::make_unique<WireWindow>();
   SslPtr ssl_;                      // after window_: its BIO points there
   std::unique_ptr<Record> record_;  // once established, where libssl is no longer needed
   HandshakeWatch watch_;
   ClientOffer offer_;
   std::string internal_;  // what went wrong on our side within a callback
-  std::string nameless_;  // why strict_sni refuses the client
   bool by_name_ = false;
-  uint32_t certificate_ = 0;
   bool classified_ = false;
   HandshakeState state_ = HandshakeState::kNeedMore;
   size_t eaten_ = 0;
@@ -87,17 +81,6 @@ int ClientHelloCallback(SSL* ssl, int* alert, void*) {
 int ServerNameCallback(SSL* ssl, int*, void*) {
   const auto* handshake = static_cast<const LibsslHandshake*>(SSL_get_app_data(ssl));
   return handshake->served_by_name() ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
-}
-
-// RFC 6066 section 8, RFC 8446 section 4.4.2.1: only clients that asked get here.
-int StatusCallback(SSL* ssl, void*) {
-  const auto* handshake = static_cast<const LibsslHandshake*>(SSL_get_app_data(ssl));
-  const Bytes staple = handshake->Staple();
-  if (staple.empty()) return SSL_TLSEXT_ERR_NOACK;
-  void* copy = OPENSSL_memdup(staple.data(), staple.size());  // libssl frees it
-  if (copy == nullptr) return SSL_TLSEXT_ERR_NOACK;
-  SSL_set_tlsext_status_ocsp_resp(ssl, copy, static_cast<long>(staple.size()));
-  return SSL_TLSEXT_ERR_OK;
 }
 
 void KeyLogCallback(const SSL* ssl, const char* line) {
@@ -146,20 +129,12 @@ bool LibsslHandshake::OnClientHello(int& alert) {
   }
   offer_ = std::move(offer);
   alert = SSL_AD_INTERNAL_ERROR;
-  const auto selected =
-      contexts_->Select(offer_.sni, [this] { return AbilitiesOf(ssl_.get(), offer_); });
+  const auto selected = contexts_->Select(offer_.sni);
   if (!selected) {
     internal_ = selected.error().ToString();
     return false;
   }
   by_name_ = selected->by_name;
-  if (strict_sni_ && !by_name_) {
-    facts_.sni = offer_.sni;
-    nameless_ = ExplainStrictSni(offer_, selected->certificate->name());
-    alert = kStrictSniAlert;
-    return false;
-  }
-  certificate_ = selected->number;
   facts_.sni = offer_.sni;
   facts_.certificate = selected->certificate->name();
   if (!selected->certificate->Install(ssl_.get()) ||
@@ -218,7 +193,6 @@ Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& ou
   if (error != SSL_ERROR_WANT_READ) {
     Explanation why = ExplainFailure(ssl_.get(), offer_, policy_->groups);
     if (!internal_.empty()) why = {HandshakeFailure::kInternal, internal_};
-    if (!nameless_.empty()) why = {HandshakeFailure::kNoCertificate, nameless_};
     return Failed(why.failure, std::move(why.detail), consumed);
   }
   ERR_clear_error();
@@ -257,7 +231,6 @@ std::unique_ptr<Record> LibsslHandshake::TakeRecord() {
 void SetHandshakeCallbacks(SSL_CTX* context) {
   SSL_CTX_set_client_hello_cb(context, ClientHelloCallback, nullptr);
   SSL_CTX_set_tlsext_servername_callback(context, ServerNameCallback);
-  SSL_CTX_set_tlsext_status_cb(context, StatusCallback);
   // Costly: libssl prints every secret octet by octet.
   if (UseOwnKdf() == nullptr) SSL_CTX_set_keylog_callback(context, KeyLogCallback);
 }

@@ -276,7 +276,7 @@ def test_level_leaves_out_what_is_below(postern):
 
 def test_fresh_install_serves_on_a_pair_that_it_makes_itself(postern):
     certificates = postern.directory / "certs"
-    certificates.mkdir()
+    certificates.mkdir(mode=0o700)
     postern.config["certificates"] = {"directory": certificates}
     with LineServer() as server:
         port = postern.serve(server.server)
@@ -299,7 +299,7 @@ def test_fresh_install_serves_on_a_pair_that_it_makes_itself(postern):
 
 def test_self_signed_pair_is_made_for_the_names_given(directory):
     certificates = directory / "certs"
-    certificates.mkdir()
+    certificates.mkdir(mode=0o700)
     answer = postern_command("cert", "self-signed", "mail.example.test", "imap.example.test",
                              "--directory", certificates)
     assert answer.status == 0, answer
@@ -317,7 +317,9 @@ def test_runs_as_a_user_without_rights(postern):
     if os.geteuid() != 0:
         pytest.skip("takes root to become somebody else")
     os.chown(postern.directory, 65534, 65534)
-    os.chmod(postern.config["certificates"]["pair"][0]["key"], 0o644)
+    # As Debian's group ssl-cert: the key is root's, and a group may read it.
+    os.chmod(postern.config["certificates"]["pair"][0]["key"], 0o640)
+    os.chown(postern.config["certificates"]["pair"][0]["key"], 0, 65534)
     os.chmod(postern.authority.directory, 0o755)
 
     def become_nobody():

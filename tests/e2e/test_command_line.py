@@ -101,7 +101,7 @@ def test_certificate_faults_name_the_line_of_the_pair(tmp_path):
 
 def test_expired_certificate_is_a_warning(tmp_path):
     certs = tmp_path / "certs"
-    certs.mkdir()
+    certs.mkdir(mode=0o700)
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=old.example",
             "-keyout", certs / "default.key", "-out", tmp_path / "old.csr")
     # Only `ca` makes a certificate of the past, and only with a database.

@@ -159,11 +159,10 @@ void ReadIndex(const Image& image) {
     for (const Bytes der : view.chain_der) Touch(der);
   }
   for (const char* host : {"mail.example.com", "a.example.org", "example.net", "x"}) {
-    for (const uint32_t found : (*index)->Find(host)) Touch((*index)->Get(found).key_der);
+    const uint32_t found = (*index)->Find(host);
+    if (found != CertificateIndex::kNone) Touch((*index)->Get(found).key_der);
   }
-  for (const uint32_t found : (*index)->default_certificates()) {
-    Touch((*index)->Staple(found).response);
-  }
+  Touch((*index)->Get((*index)->default_certificate()).key_der);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // libssl's random numbers make no difference here, since no input can complete a handshake without
 // knowing them: what is tested is everything up to there, and the explanation of the failure.
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -14,7 +15,7 @@
 #include "postern/base/check.h"
 #include "postern/base/limits.h"
 #include "postern/os/unique_fd.h"
-#include "postern/pki/certificate.h"
+#include "postern/pki/self_signed.h"
 #include "postern/shm/ticket_keys.h"
 #include "postern/tls/server_contexts.h"
 #include "tls/certificate_source.h"
@@ -30,12 +31,8 @@ namespace {
 class OnePair final : public postern::tls::CertificateSource {
  public:
   explicit OnePair(postern::pki::Pair pair) : pair_(std::move(pair)) {}
-  postern::generation::Choices Find(std::string_view) const override { return {{0}, 1}; }
-  postern::generation::Choices default_certificates() const override { return {{0}, 1}; }
-  postern::generation::CertificateFacts Facts(uint32_t) const override {
-    return {1, postern::pki::KeyKind::kEcdsaP256, 0};
-  }
-  postern::generation::StapleView Staple(uint32_t) const override { return {}; }
+  uint32_t Find(std::string_view) const override { return 0; }
+  uint32_t default_certificate() const override { return 0; }
   postern::generation::CertificateView Get(uint32_t) const override {
     return {.identity = 1,
             .name = "mail.example.com",
@@ -50,8 +47,9 @@ class OnePair final : public postern::tls::CertificateSource {
 postern::pki::Pair MakePair() {
   const auto made = postern::pki::MakeSelfSigned({"mail.example.com"});
   POSTERN_CHECK(made.has_value());
-  const std::string text = made->certificate_pem + made->key_pem;
+  const std::string text = made->certificate_pem + std::string(made->key_pem.text());
   const postern::os::UniqueFd file(::memfd_create("pair", MFD_CLOEXEC));
+  POSTERN_CHECK(::fchmod(file.get(), 0600) == 0);
   POSTERN_CHECK(::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
   const std::string path = "/proc/self/fd/" + std::to_string(file.get());
   auto pair = postern::pki::LoadPair(path, path);

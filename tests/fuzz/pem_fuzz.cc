@@ -1,6 +1,7 @@
 // Fuzzing of certificate and key files. They come from the administrator and from ACME clients; a
 // damaged one must be refused in words, by a master that lives on.
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -13,6 +14,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const postern::os::UniqueFd file(::memfd_create("pem", MFD_CLOEXEC));
+  POSTERN_CHECK(::fchmod(file.get(), 0600) == 0);  // a key that others can read is refused unread
   POSTERN_CHECK(::write(file.get(), data, size) == static_cast<ssize_t>(size));
   // One file may hold both.
   const std::string path = "/proc/self/fd/" + std::to_string(file.get());

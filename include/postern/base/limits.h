@@ -77,12 +77,16 @@ inline constexpr size_t kMaxProxyHeader = 4096;
 // together stay below what its own reader takes.
 inline constexpr size_t kMaxProxyText = 255;
 
-// --- Certificates ---
-// A file with an OCSP response. One with a responder's certificate in it is 2 KB, in PEM 3 KB; what
-// is larger would cost every client that asks for it several round trips.
-inline constexpr size_t kMaxStapleFile = 16 * 1024;
-
 // --- Names ---
 inline constexpr size_t kMaxHostName = 253;  // RFC 1035 section 2.3.4, without the trailing dot
+
+// --- Certificates ---
+// OpenSSL's own bound on passphrases (PEM_BUFSIZE).
+inline constexpr size_t kMaxPassphrase = 1024;
+// What one `postern cert import` reads: a bundle of all public authorities has some 150.
+inline constexpr size_t kMaxImportedItems = 1000;
+// Rounds of hashing that a passphrase may be put through: ten times what any tool asks for. A file
+// that asks for more would keep whoever reads it busy for minutes.
+inline constexpr long kMaxPassphraseRounds = 10'000'000;
 
 }  // namespace postern::limits

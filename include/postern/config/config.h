@@ -13,6 +13,7 @@
 #include "postern/base/log.h"
 #include "postern/base/result.h"
 #include "postern/config/policy.h"
+#include "postern/pki/passphrase.h"
 
 namespace postern::config {
 
@@ -45,9 +46,8 @@ struct Listener {
   TlsMode tls = TlsMode::kImplicit;
   std::string policy = std::string(kDefaultPolicy);  // a name in Config::policies, checked
   ClientCertificates clients;
-  std::string backend;      // a name in Config::backends, checked
-  Timeouts timeouts;        // the file's [timeouts], overridden per listener; idle_ms never 0 here
-  bool strict_sni = false;  // clients that name no host we have a certificate for are refused
+  std::string backend;  // a name in Config::backends, checked
+  Timeouts timeouts;    // the file's [timeouts], overridden per listener; idle_ms never 0 here
   Where where;
 };
 
@@ -74,7 +74,8 @@ struct CertificatePair {
   std::string certificate;  // path, PEM, chain included
   std::string key;          // path, PEM
   Where where;
-  std::string ocsp;  // path of an OCSP response; empty: none is stapled
+  // Of the key, when it is encrypted; that of [certificates] unless it has its own.
+  pki::PassphraseSource passphrase = {};
 };
 
 // [certificates]
@@ -84,10 +85,10 @@ struct Certificates {
   std::string directory;
   bool directory_set = false;  // the file names it (then it must be usable)
   std::vector<CertificatePair> pairs;
+  pki::PassphraseSource passphrase;  // of the encrypted keys in the directory
   // Name of the pair for clients without SNI or with an unknown name: a `name` of `pairs` or a
   // NAME in the directory. Empty: "default" if there is such a pair, else the first of `pairs`.
   std::string default_name;
-  bool strict_sni = false;  // for listeners that do not say otherwise
   Where where;
 };
 
@@ -154,6 +155,11 @@ struct Loaded {
 std::expected<Loaded, std::vector<Error>> Parse(std::string_view text, const std::string& path);
 // Load is Parse on a file's content.
 std::expected<Loaded, std::vector<Error>> Load(const std::string& path);
+
+// LoadCertificates reads [certificates] alone, as far as it can be read; nothing when it has faults
+// of its own or when a syntax error may hide part of it. For a check that goes on after faults
+// elsewhere.
+std::optional<Certificates> LoadCertificates(const std::string& path);
 
 // Control is how to reach the Postern that runs with a configuration.
 struct Control {

@@ -55,10 +55,15 @@ using GenerationPtr = std::shared_ptr<const Generation>;
 // same is the previous one; settings are always new, since they carry the generation's number. A
 // back end's name that resolved for `previous` and does not now keeps its addresses, with a
 // warning. It blocks on files and the resolver and touches no global state but the counters of ids:
-// the master runs it on its loader thread. Every fault is reported at once.
+// the master runs it on its loader thread. Every fault is reported at once. With `may_ask`,
+// passphrases that are to be asked for are; without, as at a reload, a key that was not read before
+// is a fault.
 std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& loaded,
                                                          const GenerationPtr& previous,
-                                                         uint64_t number);
+                                                         uint64_t number, bool may_ask = false);
+
+// CheckCertificates is the part of Compile that reads certificates, for its faults.
+std::vector<Error> CheckCertificates(const config::Certificates& certificates, bool may_ask);
 
 // NeedsSelfSigned says whether a fresh install must first make the pair that it serves on
 // (pki::InstallSelfSigned in certificates.directory): no pair is configured, no other default is

@@ -49,7 +49,6 @@ struct ListenerSettings {
   config::ClientMode client_mode = config::ClientMode::kOff;
   uint32_t client_depth = 0;
   uint32_t trust = kNoTrust;  // index into Settings::trusts; kNoTrust only with kOff
-  bool strict_sni = false;
 };
 
 struct SocketSettings {

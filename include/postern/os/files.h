@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 
 #include "postern/base/result.h"
 #include "postern/os/unique_fd.h"
@@ -15,7 +16,7 @@ Result<std::string> ReadFile(const std::string& path, size_t max_size = 16 * 102
 
 // WriteFileAtomically writes to a temporary name beside `path`, syncs, sets `mode`, and renames, so
 // that a crash or a full disk leaves either the old file or the new one.
-Status WriteFileAtomically(const std::string& path, const std::string& content, mode_t mode);
+Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode);
 
 // MakeDirectories is mkdir -p; the last component gets `mode` when it is made.
 Status MakeDirectories(const std::string& path, mode_t mode);

@@ -27,6 +27,10 @@ Status PinToCpu(int cpu);
 Result<pid_t> SpawnSelf(const std::vector<std::string>& arguments,
                         const std::vector<std::pair<int, int>>& inherited);
 
+// WithholdVariable keeps an environment variable, which holds a secret, from all that SpawnSelf
+// starts from now on. Any thread may call it.
+void WithholdVariable(const std::string& name);
+
 // Identity of a user and group, looked up by name.
 struct Identity {
   uid_t uid = 0;

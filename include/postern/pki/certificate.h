@@ -8,12 +8,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "postern/base/result.h"
 #include "postern/pki/file_stamp.h"
-#include "postern/pki/signature_schemes.h"
+#include "postern/pki/passphrase.h"
+#include "postern/pki/secret_bytes.h"
+#include "postern/pki/store.h"
 
 namespace postern::pki {
 
@@ -23,30 +24,18 @@ inline constexpr size_t kMaxChain = 32;
 
 struct OpenSslDelete {
   void operator()(X509* p) const { X509_free(p); }
+  void operator()(X509_REQ* p) const { X509_REQ_free(p); }
   void operator()(EVP_PKEY* p) const { EVP_PKEY_free(p); }
   void operator()(BIO* p) const { BIO_free_all(p); }
 };
 using X509Ptr = std::unique_ptr<X509, OpenSslDelete>;
+using RequestPtr = std::unique_ptr<X509_REQ, OpenSslDelete>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, OpenSslDelete>;
 using BioPtr = std::unique_ptr<BIO, OpenSslDelete>;
 
 // OpenSslErrors takes everything from OpenSSL's error queue of this thread as one text; empty when
 // the queue is.
 std::string OpenSslErrors();
-
-// DER octets of a private key; wiped when destroyed.
-class SecretBytes {
- public:
-  SecretBytes() = default;
-  explicit SecretBytes(std::vector<unsigned char> bytes) : bytes_(std::move(bytes)) {}
-  SecretBytes(SecretBytes&&) noexcept = default;
-  SecretBytes& operator=(SecretBytes&& other) noexcept;
-  ~SecretBytes();
-  const std::vector<unsigned char>& get() const { return bytes_; }
-
- private:
-  std::vector<unsigned char> bytes_;
-};
 
 // Period is the validity of one certificate, in seconds since 1970.
 struct Period {
@@ -62,16 +51,14 @@ struct Pair {
   std::vector<std::string> names;
   int64_t not_before = 0;  // the leaf's, seconds since 1970
   int64_t not_after = 0;
-  std::vector<Period> periods;  // of each certificate in the chain
-  std::string key_type;         // "RSA 2048", "EC P-256", "ED25519"
-  KeyKind key_kind = KeyKind::kOther;
-  SchemeSet schemes = 0;          // what a client must verify of the chain
-  bool must_staple = false;       // the leaf asks clients to insist on an OCSP response (RFC 7633)
-  std::vector<Error> weaknesses;  // short key, SHA-1, key file open to others: served all the same
+  std::vector<Period> periods;    // of each certificate in the chain
+  std::string key_type;           // "RSA 2048", "EC P-256", "ED25519"
+  std::vector<Error> weaknesses;  // short key, SHA-1, a chain out of order: served all the same
   // All of `weaknesses`, and what PeriodWarnings says at the moment of loading.
   std::vector<Error> warnings;
   FileStamp certificate_stamp;
   FileStamp key_stamp;
+  FileStamp chain_stamp;  // of no file when there is none
 };
 
 // PeriodWarnings says which certificates of a chain have expired or are not yet valid at `now`.
@@ -79,31 +66,27 @@ struct Pair {
 std::vector<Error> PeriodWarnings(const std::string& certificate_path,
                                   const std::vector<Period>& periods, int64_t now);
 
-// LoadPair reads a PEM chain (leaf first, the rest in any order is kept as it stands) and a PEM
-// key. Each failure names the file, what is wrong and the remedy: missing, unreadable, not PEM, a
-// key where a certificate belongs (and the reverse), an encrypted key, a key that does not belong
-// to the leaf, an empty file, DER. What else stands in the files (a key beside the chain, a chain
-// beside the key, parameters) is passed over. Nothing secret is left in freed memory.
-Result<Pair> LoadPair(const std::string& certificate_path, const std::string& key_path);
-
-// PEM texts of a fresh self-signed pair.
-struct SelfSigned {
-  SelfSigned() = default;
-  SelfSigned(SelfSigned&&) noexcept = default;
-  SelfSigned& operator=(SelfSigned&&) = delete;
-  ~SelfSigned();
-
-  std::string certificate_pem;
-  std::string key_pem;  // wiped when destroyed
+// PairFiles says where a pair is and by which rules it is read.
+struct PairFiles {
+  std::string certificate;
+  std::string key;
+  std::string chain;  // more certificates, for behind those of `certificate`; empty: none
+  KeyPlace place = KeyPlace::kOwn;
+  PassphraseSource passphrase = {};  // for a key that is encrypted
+  bool may_ask = false;              // whether there is somebody to type a passphrase
 };
-// MakeSelfSigned makes an ECDSA P-256 certificate for `names` (DNS names or IP addresses; the first
-// is the CN), valid from an hour ago for `days`.
-Result<SelfSigned> MakeSelfSigned(const std::vector<std::string>& names, int days = 3650);
 
-// InstallSelfSigned writes a fresh self-signed pair as `directory`/default.crt and default.key
-// (0600), the directory 0700 when it has to be made. A pair that stood there is kept as
-// default.crt.previous and default.key.previous. The names are this host's name, "localhost", and
-// 127.0.0.1 and ::1, unless `names` gives others.
-Status InstallSelfSigned(const std::string& directory, const std::vector<std::string>& names = {});
+// LoadPair reads a PEM chain and a PEM key. The leaf is the certificate that the key belongs to;
+// the chain is put in order behind it when it is not (with a warning). Each failure names the file,
+// what is wrong and the remedy: missing, unreadable, not PEM, a key where a certificate belongs
+// (and the reverse), an encrypted key without passphrase or with a wrong one, a key that belongs to
+// none of the certificates, an empty file, DER, a key file that others can read (CheckKeyMode).
+// What else stands in the files (a key beside the chain, a chain beside the key, parameters) is
+// passed over. Nothing secret is left in freed memory.
+//
+// Of a pair of the certificate directory (KeyPlace::kStore) whose replacement was cut off, the key
+// of before is taken when it is the certificate's (store.h), with a warning.
+Result<Pair> LoadPair(const PairFiles& files);
+Result<Pair> LoadPair(const std::string& certificate_path, const std::string& key_path);
 
 }  // namespace postern::pki

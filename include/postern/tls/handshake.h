@@ -26,11 +26,10 @@ enum class HandshakeFailure : uint8_t {
   kNoSharedVersion,  // the client's versions and ours do not meet
   kNoSharedCipher,
   kNoSharedGroup,
-  kNoCertificate,  // strict_sni, and no certificate has the name that the client asks for
-  kPeerAlert,      // the client refused: its alert is in the detail
-  kTooLarge,       // more than limits::kMaxHandshakeBytes
-  kProtocol,       // anything else that OpenSSL found wrong
-  kInternal,       // ours: no context, no memory
+  kPeerAlert,  // the client refused: its alert is in the detail
+  kTooLarge,   // more than limits::kMaxHandshakeBytes
+  kProtocol,   // anything else that OpenSSL found wrong
+  kInternal,   // ours: no context, no memory
 };
 std::string_view ToString(HandshakeFailure failure);  // "plain-http": for logs and metrics
 

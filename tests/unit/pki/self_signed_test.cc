@@ -4,7 +4,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "postern/pki/certificate.h"
+#include "postern/pki/self_signed.h"
 #include "tests/unit/os/temporary_directory.h"
 #include "tests/unit/pki/make_certificate.h"
 
@@ -47,7 +47,7 @@ int Verify(X509* certificate, const char* host, unsigned long flags) {
 }  // namespace
 
 TEST_CASE("pki: a self-signed certificate verifies for a client that trusts it") {
-  const Result<SelfSigned> pair =
+  const Result<PairTexts> pair =
       MakeSelfSigned({"mail.example.com", "*.example.org", "192.0.2.1", "2001:db8::1"}, 30);
   REQUIRE(pair.has_value());
   const X509Ptr certificate = Parse(pair->certificate_pem);
@@ -62,8 +62,13 @@ TEST_CASE("pki: a self-signed certificate verifies for a client that trusts it")
 }
 
 TEST_CASE("pki: names that cannot stand in a certificate are refused") {
-  for (const char* name : {"", "a b", "*", "mail.example.com\n", "m\xc3\xbcller.example"}) {
-    const Result<SelfSigned> pair = MakeSelfSigned({"ok.example.com", name});
+  const std::string too_long(64, 'a');
+  for (const std::string& name :
+       {std::string(), std::string("a b"), std::string("*"), std::string("mail.example.com\n"),
+        std::string("m\xc3\xbcller.example"), std::string("bad..name"), std::string(".example.com"),
+        std::string("example.com."), std::string("-a.example.com"), std::string("a-.example.com"),
+        std::string("a.*.example.com"), std::string("300.1.1.1"), too_long + ".example.com"}) {
+    const Result<PairTexts> pair = MakeSelfSigned({"ok.example.com", name});
     REQUIRE_FALSE(pair.has_value());
     CHECK(pair.error().what.find("neither a host name nor an IP address") != std::string::npos);
   }
@@ -72,7 +77,7 @@ TEST_CASE("pki: names that cannot stand in a certificate are refused") {
   // RFC 5280's bound on a CN is no bound on a name.
   const std::string label(60, 'a');
   const std::string long_name = label + "." + label + ".example.com";
-  const Result<SelfSigned> pair = MakeSelfSigned({long_name});
+  const Result<PairTexts> pair = MakeSelfSigned({long_name});
   REQUIRE(pair.has_value());
   CHECK(Verify(Parse(pair->certificate_pem).get(), long_name.c_str(), 0) == X509_V_OK);
 }

@@ -5,21 +5,21 @@
 #include <vector>
 
 #include "postern/config/config.h"
+#include "postern/pki/certificate.h"
 
 namespace postern::generation {
 
 struct CertificateFiles {
   std::string given_name;  // empty: to be taken from the certificate
-  std::string certificate_path;
-  std::string key_path;
-  std::string staple_path;  // empty: none
+  pki::PairFiles files;
   Where where;
   bool from_directory = false;
 };
 
 // ListCertificates gives the pairs as configured, then those of the directory in the order of their
-// names. In the directory only NAME.crt, NAME.key and NAME.ocsp count, hidden files do not; a
-// NAME.key alone waits for its certificate and is passed over.
+// names. In the directory NAME.crt, NAME.key and NAME.chain count, hidden files do not; a NAME.key
+// alone waits for its certificate and is passed over. A directory that holds keys and is open to
+// others is a fault.
 std::vector<CertificateFiles> ListCertificates(const config::Certificates& certificates,
                                                std::vector<Error>& faults);
 
