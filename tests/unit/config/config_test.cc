@@ -490,4 +490,24 @@ TEST_CASE("config: no input harms the process") {
   }
 }
 
+TEST_CASE("config: passphrases come from somewhere else, for all pairs or for each") {
+  const auto loaded = Parse(WithLeast("[certificates]\n"
+                                      "passphrase = \"file:secrets/all\"\n"
+                                      "[[certificates.pair]]\ncertificate = \"a\"\nkey = \"a\"\n"
+                                      "[[certificates.pair]]\ncertificate = \"b\"\nkey = \"b\"\n"
+                                      "passphrase = \"credential:b\"\n"),
+                            "/etc/postern/postern.toml");
+  REQUIRE(loaded.has_value());
+  const Certificates& certificates = loaded->config.certificates;
+  CHECK(ToString(certificates.passphrase) == "file:/etc/postern/secrets/all");
+  REQUIRE(certificates.pairs.size() == 2);
+  CHECK(certificates.pairs[0].passphrase == certificates.passphrase);
+  CHECK(ToString(certificates.pairs[1].passphrase) == "credential:b");
+  // A passphrase itself is refused and shown to nobody.
+  const std::string fault = Faults(WithLeast("[certificates]\npassphrase = \"Tr0ub4dor\"\n"));
+  CHECK(fault.find("a passphrase itself must not stand here") != std::string::npos);
+  CHECK(fault.find("credential:NAME") != std::string::npos);
+  CHECK(fault.find("Tr0ub4dor") == std::string::npos);
+}
+
 }  // namespace postern::config

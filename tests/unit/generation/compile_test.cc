@@ -229,6 +229,51 @@ TEST_CASE("compile: when a self-signed pair has to be made first") {
   CHECK_FALSE(NeedsSelfSigned(certificates));
 }
 
+TEST_CASE("compile: intermediates beside a certificate are taken, and missed when they go") {
+  Site site;
+  const pki::KeyPtr ca_key = pki::MakeEcKey();
+  pki::CertificateSpec ca_spec;
+  ca_spec.common_name = "Inter";
+  ca_spec.alternative_names.clear();
+  const pki::X509Ptr ca = pki::MakeCertificate(ca_spec, ca_key.get());
+  site.Write("default.key", pki::Pem(site.key.get()));
+  site.Write("default.crt",
+             pki::Pem(pki::MakeCertificate({}, site.key.get(), ca.get(), ca_key.get()).get()));
+  const auto length = [](const GenerationPtr& generation) {
+    return MapGeneration(*generation).index->Get(0).chain_der.size();
+  };
+  site.Settle();
+  const GenerationPtr alone = site.Compile();
+  CHECK(length(alone) == 1);
+  site.Write("default.chain", pki::Pem(ca.get()));
+  const GenerationPtr both = site.Compile(alone);
+  CHECK(both->certificates_read == 1);
+  CHECK(length(both) == 2);
+  site.Settle();
+  CHECK(site.Compile(site.Compile(both))->certificates_read == 0);
+  site.Remove("default.chain");
+  CHECK(length(site.Compile(both)) == 1);
+}
+
+TEST_CASE("compile: keys that others can get at are faults") {
+  Site site;
+  site.Pair("default", "mail.example.com");
+  REQUIRE(::chmod(site.directory.path().c_str(), 0750) == 0);
+  CHECK(Has(AllOf(site.Faults()), "postern.toml:5:1: the certificate directory " +
+                                      site.directory.path() + ", which is for keys, is open"));
+  CHECK(Has(AllOf(site.Faults()), "chmod 700 " + site.directory.path()));
+  REQUIRE(::chmod(site.directory.path().c_str(), 0700) == 0);
+  const std::string key = site.directory / "default.key";
+  REQUIRE(::chmod(key.c_str(), 0640) == 0);
+  CHECK(Has(AllOf(site.Faults()), "chmod 600 " + key));
+  CHECK(CheckCertificates(site.certificates(), false).size() == 1);
+  // The same file as a pair of its own may be its group's.
+  site.Configure("default", "default");
+  CHECK(site.Compile()->certificates == 1);
+  REQUIRE(::chmod(key.c_str(), 0644) == 0);
+  CHECK(Has(AllOf(site.Faults()), "postern.toml:10:1: key file " + key + " is open to others"));
+}
+
 TEST_CASE("compile: a name of two certificates goes to the first, with one warning") {
   Site site;
   site.Pair("default", "mail.example.com");
