@@ -27,42 +27,53 @@ struct Options {
   bool encrypt = false;
 };
 
-// The keys of the directory, and the certificates of the pair that may be replaced. What cannot be
-// read there is no help, and no fault of what is imported: a key under a passphrase is not asked
-// for.
-pki::Material ReadKnown(const Place& place) {
-  pki::Material known;
-  const pki::AskPassphrase ask = pki::PassphraseFrom(place.passphrase, {}, false);
-  for (const std::string& name : NamesInStore(place.directory)) {
-    const pki::StoreNames files = pki::NamesIn(place.directory, name);
-    // Waiting keys first: they are what is being waited for.
-    for (const std::string& path : {files.key + std::string(pki::kWaitingSuffix), files.key,
-                                    files.certificate, files.chain}) {
-      if (Exists(path)) (void)pki::ReadMaterial(path, ask, known);
-    }
-  }
-  return known;
+bool FitsAny(const pki::FoundKey& key, const pki::Material& given) {
+  const bool fits = std::ranges::any_of(given.certificates, [&](const auto& found) {
+    return EVP_PKEY_eq(X509_get0_pubkey(found.certificate.get()), key.key.get()) == 1;
+  });
+  (void)pki::OpenSslErrors();
+  return fits;
 }
 
-std::vector<std::string> HostsOf(const Place& place, const std::string& name) {
-  pki::Material material;
-  const std::string path = pki::NamesIn(place.directory, name).certificate;
-  if (!Exists(path) || !pki::ReadMaterial(path, pki::PassphraseFrom({}, {}), material) ||
-      material.certificates.empty()) {
-    return {};
+// The keys of the directory that belong to what was given. What cannot be read there is no help,
+// and no fault of what is imported: a key under a passphrase is not asked for. File by file, since
+// a directory may hold 100,000.
+void FindKeys(const Place& place, const pki::Material& given, pki::Material& known) {
+  const pki::AskPassphrase ask = pki::PassphraseFrom(place.passphrase, {}, false);
+  for (const std::string& name : NamesInStore(place.directory)) {
+    const std::string key = pki::NamesIn(place.directory, name).key;
+    // Waiting keys first: they are what is being waited for.
+    for (const std::string& path : {key + std::string(pki::kWaitingSuffix), key}) {
+      pki::Material material;
+      if (!Exists(path) || !pki::ReadMaterial(path, ask, material)) continue;
+      for (pki::FoundKey& found : material.keys) {
+        if (FitsAny(found, given)) known.keys.push_back(std::move(found));
+      }
+    }
   }
-  return pki::HostNames(material.certificates.front().certificate.get());
+}
+
+// The certificates of the pair that will be replaced: an intermediate among them may be missing
+// among what was given, and its hosts should not get lost.
+void FindCertificates(const Place& place, const std::string& name, pki::Material& known) {
+  const pki::StoreNames files = pki::NamesIn(place.directory, name);
+  for (const std::string& path : {files.certificate, files.chain}) {
+    if (Exists(path)) (void)pki::ReadMaterial(path, pki::PassphraseFrom({}, {}), known);
+  }
 }
 
 std::expected<pki::ImportPlan, std::vector<Error>> Plan(const Options& options, const Place& place,
                                                         const pki::Material& given,
-                                                        const pki::Material& known) {
+                                                        pki::Material& known) {
   pki::ImportOptions wanted{options.name, {}, os::WallSeconds()};
+  if (given.keys.empty()) FindKeys(place, given, known);
   auto plan = pki::PlanImport(given, known, wanted);
   if (!plan.has_value()) return plan;
   // Only now it is known which pair will be replaced.
-  wanted.names = HostsOf(place, plan->name);
-  return wanted.names.empty() ? std::move(plan) : pki::PlanImport(given, known, wanted);
+  FindCertificates(place, plan->name, known);
+  if (known.certificates.empty()) return plan;
+  wanted.names = pki::HostNames(known.certificates.front().certificate.get());
+  return pki::PlanImport(given, known, wanted);
 }
 
 void PrintPlan(const pki::ImportPlan& plan, const Place& place, bool encrypt) {
@@ -145,7 +156,7 @@ int Import(const Options& options) {
     if (Status read = pki::ReadMaterial(path, *ask, given); !read) faults.push_back(read.error());
   }
   if (!faults.empty()) return NothingImported(faults);
-  const pki::Material known = ReadKnown(*place);
+  pki::Material known;
   const auto plan = Plan(options, *place, given, known);
   if (!plan.has_value()) return NothingImported(plan.error());
   PrintPlan(*plan, *place, options.encrypt);
