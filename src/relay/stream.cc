@@ -1,13 +1,20 @@
 // Receiving: multishot while a connection is quiet, because it saves a request per message; one at
 // a time once a receive fills its slot, because a multishot receive runs far ahead of a pause (2 MB
-// were seen) while single ones stop exactly where we stop asking.
+// were seen) while single ones stop exactly where we stop asking. While more is there, several
+// slots are filled at once and go out with one send: requests, wake-ups and TCP's own work are per
+// call, not per octet. That is a receive that does not wait into slots of ours; the kernel's
+// bundles would do it too, but from Linux 6.10 on only and with no bound that holds.
 //
 // Sending: first without waiting, which completes at once in the common case. When the peer's
 // window is full, the rest moves to the heap, so that no slot is pinned by a peer that does not
 // read, and a send that waits takes over.
 #include "postern/relay/stream.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <span>
+#include <utility>
 
 #include "postern/base/check.h"
 
@@ -28,7 +35,7 @@ bool Stream::Open(os::UniqueFd fd) {
   receive_end_ = ReceiveEnd::kOpen;
   receive_error_ = send_error_ = 0;
   finish_ = Finish::kNot;
-  bulk_ = stalled_ = closing_ = reset_ = aborted_ = cancel_sent_ = false;
+  bulk_ = more_ = stalled_ = closing_ = reset_ = aborted_ = cancel_sent_ = false;
   want_receive_ = want_finish_ = false;
   return is_open();
 }
@@ -50,6 +57,10 @@ void Stream::Pump() {
   PumpFinish();
 }
 
+void Stream::Flush() {
+  if (is_open() && !closing_ && !connecting_) PumpSend();
+}
+
 void Stream::PumpReceive() {
   if (connecting_ || receive_end_ != ReceiveEnd::kOpen) return;
   if (receiving_ == Receive::kMultishot && (!want_receive_ || bulk_)) {
@@ -58,29 +69,84 @@ void Stream::PumpReceive() {
     return;
   }
   if (receiving_ != Receive::kIdle || !want_receive_ || starved_node_.linked()) return;
+  if (more_ && ReceiveNow()) return;
   if (bulk_ || !io_.multishot) {
     receiving_ = Receive::kOnce;
-    io_.ring.ReceiveOnce(receive_, fd_, io_.pool);
+    asked_ = bulk_ && first_ != 0 ? std::min(first_, io_.pool.length()) : io_.pool.length();
+    io_.ring.ReceiveOnce(receive_, fd_, io_.pool, asked_);
   } else {
     receiving_ = Receive::kMultishot;
     io_.ring.ReceiveMultishot(receive_, fd_, io_.pool);
   }
 }
 
-void Stream::OnReceive(ring::Completion completion) {
-  if (!completion.more()) receiving_ = Receive::kIdle;
+struct Stream::BulkReceive {
+  std::array<ring::Slot, limits::kBulkSlots> slots;
+  std::array<size_t, limits::kBulkSlots> sizes{};
+};
+
+size_t Stream::PieceSize() const { return each_ != 0 ? each_ : io_.pool.length(); }
+
+// False when there is no slot for it.
+bool Stream::ReceiveNow() {
+  auto bulk = std::make_unique<BulkReceive>();
+  std::array<iovec, limits::kBulkSlots> pieces;
+  size_t count = 0;
+  asked_ = 0;
+  for (; count < pieces.size(); ++count) {
+    ring::Slot slot = io_.pool.Acquire();
+    if (!slot.held()) break;
+    const size_t size = count == 0 && first_ != 0 ? first_ : PieceSize();
+    const MutableBytes room = io_.pool.Filled(slot, size);
+    pieces[count] = {room.data(), room.size()};
+    bulk->sizes[count] = size;
+    bulk->slots[count] = std::move(slot);
+    asked_ += size;
+  }
+  if (count == 0) return false;
+  receiving_ = Receive::kNow;
+  bulk_receive_ = std::move(bulk);
+  io_.ring.ReceiveNow(receive_, fd_, std::span(pieces).first(count));
+  return true;
+}
+
+void Stream::TakeBulk(size_t size) {
+  const std::unique_ptr<BulkReceive> bulk = std::move(bulk_receive_);
+  more_ = size == asked_;
+  for (size_t i = 0; size > 0 && !closing_; ++i) {
+    const size_t part = std::min(size, bulk->sizes[i]);
+    size -= part;
+    owner_.OnReceived(*this, bulk->slots[i], io_.pool.Filled(bulk->slots[i], part));
+  }
+}
+
+void Stream::TakeOne(ring::Completion completion) {
   ring::Slot slot;
   if (completion.has_buffer()) slot = io_.pool.Take(completion.buffer_id());
+  if (completion.result <= 0) return;
+  const auto size = static_cast<size_t>(completion.result);
+  const bool full = size == io_.pool.length();
+  more_ = full || (receiving_ == Receive::kOnce && bulk_ && size == asked_);
+  bulk_ = more_;
+  first_ = 0;
+  if (!closing_) owner_.OnReceived(*this, slot, io_.pool.Filled(slot, size));
+}
+
+void Stream::OnReceive(ring::Completion completion) {
   const int result = completion.result;
-  if (result > 0) {
-    const auto size = static_cast<size_t>(result);
-    bulk_ = size == io_.pool.length();
-    if (!closing_) owner_.OnReceived(*this, slot, io_.pool.Filled(slot, size));
-  } else if (result == 0) {
+  if (receiving_ == Receive::kNow) {
+    first_ = result > 0 ? 0 : first_;
+    TakeBulk(result > 0 ? static_cast<size_t>(result) : 0);
+  } else {
+    TakeOne(completion);
+  }
+  if (!completion.more()) receiving_ = Receive::kIdle;
+  if (result == 0) {
     receive_end_ = ReceiveEnd::kEof;
   } else if (result == -ENOBUFS) {
+    io_.pool.Widen();
     if (!closing_ && !starved_node_.linked()) io_.starved.Add(*this);
-  } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+  } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
     receive_end_ = ReceiveEnd::kError;
     receive_error_ = -result;
   }

@@ -15,6 +15,9 @@ namespace postern::ring {
 namespace {
 
 constexpr uint32_t kMaxCount = 32768;  // the kernel's bound on a provided-buffer ring
+// The window is at least this wide, which still lies in a core's second-level cache.
+constexpr uint32_t kMinWindow = 16;
+constexpr uint32_t kTakesPerShrink = 4096;
 
 Result<std::byte*> MapZeroed(size_t size) {
   void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
@@ -72,7 +75,10 @@ Result<std::unique_ptr<BufferPool>> BufferPool::Create(io_uring* ring, const Opt
   }
   ::io_uring_buf_ring_init(pool->shared_);
   pool->holders_.assign(count, 0);
-  for (uint32_t id = 0; id < count; ++id) pool->Provide(static_cast<uint16_t>(id));
+  pool->free_.reserve(count);
+  for (uint32_t id = count; id > 0; --id) pool->free_.push_back(static_cast<uint16_t>(id - 1));
+  pool->window_ = std::min(kMinWindow, count);
+  pool->Provide();
   return pool;
 }
 
@@ -86,29 +92,66 @@ BufferPool::~BufferPool() {
 }
 
 Slot BufferPool::Take(uint16_t id) {
-  POSTERN_CHECK(id < options_.count && holders_[id] == 0);
+  POSTERN_CHECK(id < options_.count && holders_[id] == 0 && offered_ > 0);
+  --offered_;
+  if (++takes_ == kTakesPerShrink) {
+    takes_ = 0;
+    window_ -= (window_ - std::min(kMinWindow, options_.count)) / 8;
+  }
+  Slot slot = Hold(id);
+  Provide();
+  return slot;
+}
+
+Slot BufferPool::Acquire() {
+  if (free_.empty()) return {};
+  const uint16_t id = free_.back();
+  free_.pop_back();
+  return Hold(id);
+}
+
+Slot BufferPool::Hold(uint16_t id) {
   holders_[id] = 1;
   ++taken_;
-  return Slot(this, id);
+  return {this, id};
 }
 
 MutableBytes BufferPool::Filled(const Slot& slot, size_t size) {
-  POSTERN_CHECK(slot.pool_ == this && size <= options_.length);
+  POSTERN_CHECK(slot.pool_ == this && size <= limits::kSlotSize - options_.offset);
   return {slots_ + slot.id_ * limits::kSlotSize + options_.offset, size};
 }
 
-void BufferPool::Provide(uint16_t id) {
-  ::io_uring_buf_ring_add(shared_, slots_ + id * limits::kSlotSize + options_.offset,
-                          static_cast<unsigned>(options_.length), id,
-                          ::io_uring_buf_ring_mask(options_.count), 0);
-  ::io_uring_buf_ring_advance(shared_, 1);
+// Fills the window up.
+void BufferPool::Provide() {
+  int added = 0;
+  for (; offered_ < window_ && !free_.empty(); ++offered_, ++added) {
+    const uint16_t id = free_.back();
+    free_.pop_back();
+    ::io_uring_buf_ring_add(shared_, slots_ + id * limits::kSlotSize + options_.offset,
+                            static_cast<unsigned>(options_.length), id,
+                            ::io_uring_buf_ring_mask(options_.count), added);
+  }
+  if (added > 0) ::io_uring_buf_ring_advance(shared_, added);
+}
+
+void BufferPool::Widen() {
+  if (free_.empty()) {
+    // Those that are provided may have come back since the receive failed.
+    if (offered_ == 0) ++exhausted_;
+    return;
+  }
+  // One more per receive that failed: a burst finds the window as wide as the last one.
+  ++window_;
+  takes_ = 0;
+  Provide();
 }
 
 void BufferPool::Release(uint16_t id) {
   POSTERN_CHECK(holders_[id] > 0);
   if (--holders_[id] > 0) return;
   --taken_;
-  Provide(id);
+  free_.push_back(id);
+  Provide();
 }
 
 }  // namespace postern::ring

@@ -21,7 +21,20 @@ namespace {
 // the low bits are free.
 constexpr uint64_t kMarkMask = 7;
 constexpr uint64_t kIgnoreMark = 1;
-constexpr uint64_t kCloseMark = 2;  // the direct descriptor's number stands above bit 3
+constexpr uint64_t kCloseMark = 2;     // the direct descriptor's number stands above bit 3
+constexpr uint64_t kShutdownMark = 3;  // with the Operation's address: a descriptor to shut down
+
+// IORING_OP_FIXED_FD_INSTALL, which liburing 2.3 does not name.
+constexpr uint8_t kOpFixedFdInstall = 54;
+
+bool HasOperation(io_uring* ring, uint8_t operation) {
+  io_uring_probe* probe = ::io_uring_get_probe_ring(ring);
+  if (probe == nullptr) return false;
+  const bool has =
+      operation <= probe->last_op && (probe->ops[operation].flags & IO_URING_OP_SUPPORTED) != 0;
+  ::io_uring_free_probe(probe);
+  return has;
+}
 
 constexpr unsigned kSetupFlags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
                                  IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
@@ -69,6 +82,7 @@ Result<std::unique_ptr<Ring>> Ring::Create(const RingOptions& options) {
       (parameters.features & IORING_FEAT_NODROP) == 0) {
     return SetupError(EINVAL);
   }
+  ring->installs_ = HasOperation(&ring->ring_, kOpFixedFdInstall);
   // Saves a descriptor look-up per system call; harmless where it fails.
   ::io_uring_register_ring_fd(&ring->ring_);
 
@@ -142,29 +156,42 @@ void Ring::ReceiveMultishot(Operation& operation, DirectFd fd, const BufferPool&
   ::io_uring_sqe_set_data(sqe, &operation);
 }
 
-void Ring::ReceiveOnce(Operation& operation, DirectFd fd, const BufferPool& pool) {
+void Ring::ReceiveOnce(Operation& operation, DirectFd fd, const BufferPool& pool, size_t size) {
   io_uring_sqe* sqe = Begin(operation);
-  ::io_uring_prep_recv(sqe, static_cast<int>(Number(fd)), nullptr, 0, 0);
+  ::io_uring_prep_recv(sqe, static_cast<int>(Number(fd)), nullptr, size, 0);
   sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
   sqe->buf_group = pool.group();
   ::io_uring_sqe_set_data(sqe, &operation);
 }
 
-void Ring::Send(Operation& operation, DirectFd fd, std::span<const iovec> pieces, bool wait) {
+void Ring::ReceiveNow(Operation& operation, DirectFd fd, std::span<const iovec> pieces) {
+  io_uring_sqe* sqe = Begin(operation);
+  ::io_uring_prep_recvmsg(sqe, static_cast<int>(Number(fd)), Gathered(pieces), MSG_DONTWAIT);
+  sqe->flags |= IOSQE_FIXED_FILE;
+  ::io_uring_sqe_set_data(sqe, &operation);
+}
+
+// A message head over `pieces` that stays until the next submit.
+msghdr* Ring::Gathered(std::span<const iovec> pieces) {
   POSTERN_CHECK(!pieces.empty() && pieces.size() <= limits::kSendVectors);
+  if (gathers_used_ == gathers_.size()) gathers_.push_back(std::make_unique<Gather>());
+  Gather& gather = *gathers_[gathers_used_++];
+  gather.head = msghdr{};
+  std::copy(pieces.begin(), pieces.end(), gather.pieces);
+  gather.head.msg_iov = gather.pieces;
+  gather.head.msg_iovlen = pieces.size();
+  return &gather.head;
+}
+
+void Ring::Send(Operation& operation, DirectFd fd, std::span<const iovec> pieces, bool wait) {
+  POSTERN_CHECK(!pieces.empty());
   const int flags = MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT);
   io_uring_sqe* sqe = Begin(operation);
   if (pieces.size() == 1) {
     ::io_uring_prep_send(sqe, static_cast<int>(Number(fd)), pieces[0].iov_base, pieces[0].iov_len,
                          flags);
   } else {
-    if (gathers_used_ == gathers_.size()) gathers_.push_back(std::make_unique<Gather>());
-    Gather& gather = *gathers_[gathers_used_++];
-    gather.head = msghdr{};
-    std::copy(pieces.begin(), pieces.end(), gather.pieces);
-    gather.head.msg_iov = gather.pieces;
-    gather.head.msg_iovlen = pieces.size();
-    ::io_uring_prep_sendmsg(sqe, static_cast<int>(Number(fd)), &gather.head,
+    ::io_uring_prep_sendmsg(sqe, static_cast<int>(Number(fd)), Gathered(pieces),
                             static_cast<unsigned>(flags));
   }
   sqe->flags |= IOSQE_FIXED_FILE;
@@ -186,11 +213,38 @@ void Ring::Abort(Operation& operation, DirectFd fd) {
   ::io_uring_sqe_set_data(sqe, &operation);
 }
 
+// IORING_OP_SHUTDOWN always runs in a thread of its own, which costs more than all the rest of a
+// short connection's end. With a plain descriptor, made for that moment, the system call does it at
+// once.
 void Ring::ShutdownSend(Operation& operation, DirectFd fd) {
+  if (!installs_) {
+    ShutdownAsynchronously(operation, Number(fd));
+    return;
+  }
   io_uring_sqe* sqe = Begin(operation);
-  ::io_uring_prep_shutdown(sqe, static_cast<int>(Number(fd)), SHUT_WR);
+  operation.direct_ = Number(fd);
+  ::io_uring_prep_rw(kOpFixedFdInstall, sqe, static_cast<int>(Number(fd)), nullptr, 0, 0);
+  sqe->flags |= IOSQE_FIXED_FILE;
+  ::io_uring_sqe_set_data64(sqe, reinterpret_cast<uint64_t>(&operation) | kShutdownMark);
+}
+
+void Ring::ShutdownAsynchronously(Operation& operation, unsigned direct) {
+  io_uring_sqe* sqe = Begin(operation);
+  ::io_uring_prep_shutdown(sqe, static_cast<int>(direct), SHUT_WR);
   sqe->flags |= IOSQE_FIXED_FILE;
   ::io_uring_sqe_set_data(sqe, &operation);
+}
+
+// The plain descriptor is there, or there was none to be had. True when the shutdown is done.
+bool Ring::ShutdownInstalled(Operation& operation, Completion& completion) {
+  if (completion.result < 0) {
+    operation.in_flight_ = false;
+    ShutdownAsynchronously(operation, operation.direct_);
+    return false;
+  }
+  const os::UniqueFd plain(completion.result);
+  completion.result = ::shutdown(plain.get(), SHUT_WR) == 0 ? 0 : -errno;
+  return true;
 }
 
 void Ring::PollMultishot(Operation& operation, int fd, uint32_t events) {
@@ -273,10 +327,12 @@ void Ring::Complete(const Pending& pending) {
     free_direct_.push_back(static_cast<uint32_t>(pending.data >> 3));
     return;
   }
-  auto* operation = reinterpret_cast<Operation*>(pending.data);
+  auto* operation = reinterpret_cast<Operation*>(pending.data & ~kMarkMask);
   POSTERN_CHECK(operation->in_flight_);
-  if (!pending.completion.more()) operation->in_flight_ = false;
-  operation->handler_(operation->owner_, pending.completion);
+  Completion completion = pending.completion;
+  if (mark == kShutdownMark && !ShutdownInstalled(*operation, completion)) return;
+  if (!completion.more()) operation->in_flight_ = false;
+  operation->handler_(operation->owner_, completion);
 }
 
 }  // namespace postern::ring

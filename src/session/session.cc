@@ -131,6 +131,7 @@ void Session::Decide() {
       break;
   }
   if (state_ == State::kFinishing) DecideFinishing();
+  backend_.Flush();
   client_.Pump();
   backend_.Pump();
   if (state_ == State::kClosing && client_.closed() && backend_.closed()) {

@@ -33,8 +33,22 @@ void Session::FeedRecords(const ring::Slot& slot, MutableBytes bytes) {
     }
     input_.reserve(std::max(length.total, limits::kRecordHeader));
     input_.assign(bytes.begin(), bytes.end());
-    return;
+    bytes = {};
   }
+  AlignRecords();
+}
+
+// In bulk the octets that complete a record are received by themselves, so that the records behind
+// it begin at the start of a slot each and can be opened where they lie. Records of a bulk transfer
+// are nearly always of one size.
+void Session::AlignRecords() {
+  const tls::RecordLength length = tls::PeekRecord(input_);
+  if (length.kind != tls::RecordLength::Kind::kRecord) return;
+  const bool long_record =
+      length.total >= limits::kMaxPlaintext / 4 &&  // short ones are cheap to copy
+      length.total <= limits::kSlotSize;
+  client_.Align(length.total - input_.size(),
+                long_record ? limits::kSlotSize / length.total * length.total : 0);
 }
 
 // Moves octets from the front of `bytes` to input_ until the record there is whole, opens it then,

@@ -135,6 +135,7 @@ bool WorkerProcess::Run() {
     ring_->Dispatch();
     starved_clients_.Revive(*client_pool_);
     starved_backends_.Revive(*backend_pool_);
+    counters_.buffers_starved.Set(client_pool_->exhausted() + backend_pool_->exhausted());
     AdmitWaiting();
     acceptors_.Collect();
     SendReleased();

@@ -32,6 +32,9 @@ inline constexpr size_t kQueueLowWater = 16 * 1024;
 // Slots that one direction may hold while a send is on its way; what comes beyond is copied to
 // the heap, so that slow readers cannot pin the worker's pool.
 inline constexpr size_t kPinnedSlots = 4;
+// Slots that one receive may fill while octets come in bulk: what a send can carry on without
+// copying.
+inline constexpr size_t kBulkSlots = kPinnedSlots;
 // What a client may send in one handshake before it is cut off. A ClientHello with post-quantum
 // shares is 2 KB, a client certificate chain some 10 KB.
 inline constexpr size_t kMaxHandshakeBytes = 128 * 1024;

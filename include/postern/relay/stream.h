@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "postern/base/bytes.h"
 #include "postern/base/intrusive_list.h"
@@ -63,6 +64,13 @@ class Stream {
 
   // What the owner wants; Pump makes it so.
   void WantReceive(bool want) { want_receive_ = want; }
+  // How octets that come in bulk are to be laid into slots: after `first` octets (0: at once) begin
+  // pieces of `each` octets (0: as many as the pool's length), each at the start of a slot. `first`
+  // holds for the next receive alone.
+  void Align(size_t first, size_t each) {
+    first_ = first;
+    each_ = each;
+  }
   // After what is queued, end our direction (FIN).
   void WantFinish() { want_finish_ = true; }
   // Queue takes octets that lie in `slot`: as they are, or, while the peer does not read, as a
@@ -79,6 +87,9 @@ class Stream {
 
   // Pump starts whatever is wanted and possible now. Idempotent.
   void Pump();
+  // Flush starts the send alone. Before the other side's receive is started again, so that it has
+  // completed when that does and its slots are free.
+  void Flush();
 
   // Close cancels what is in flight and closes; `reset` breaks the connection off instead of ending
   // it. What is still queued is dropped. The stream is closed() some completions later.
@@ -94,16 +105,21 @@ class Stream {
 
  private:
   friend class StarvedStreams;
-  enum class Receive : uint8_t { kIdle, kMultishot, kOnce, kCancelling };
+  enum class Receive : uint8_t { kIdle, kMultishot, kOnce, kNow, kCancelling };
+  struct BulkReceive;
   enum class Finish : uint8_t { kNot, kInFlight, kDone };
 
   bool in_flight() const {
     return receive_.in_flight() || send_.in_flight() || control_.in_flight();
   }
   void PumpReceive();
+  bool ReceiveNow();
+  size_t PieceSize() const;
   void PumpSend();
   void PumpFinish();
   void PumpClose();
+  void TakeOne(ring::Completion completion);
+  void TakeBulk(size_t size);
   void OnReceive(ring::Completion completion);
   void OnSend(ring::Completion completion);
   void OnControl(ring::Completion completion);
@@ -116,7 +132,11 @@ class Stream {
   SendQueue out_;
   ListNode starved_node_;
   ring::DirectFd fd_ = ring::DirectFd::kNone;
-  size_t sending_ = 0;  // octets of the send in flight
+  size_t sending_ = 0;                         // octets of the send in flight
+  std::unique_ptr<BulkReceive> bulk_receive_;  // in flight
+  size_t asked_ = 0;  // octets that the receive in flight asks for; not for multishot
+  size_t first_ = 0;
+  size_t each_ = 0;
   int receive_error_ = 0;
   int send_error_ = 0;
   ReceiveEnd receive_end_ = ReceiveEnd::kOpen;
@@ -124,7 +144,8 @@ class Stream {
   Finish finish_ = Finish::kNot;
   bool want_receive_ = false;
   bool want_finish_ = false;
-  bool bulk_ = false;     // the last receive filled its slot: more is waiting
+  bool bulk_ = false;     // whole slots come: receive one at a time
+  bool more_ = false;     // the last receive got all it asked for: more is there
   bool stalled_ = false;  // the peer does not read as fast as we send
   bool connecting_ = false;
   bool closing_ = false;

@@ -1,5 +1,10 @@
 // BufferPool: the buffer slots that the kernel takes from when data arrives (a provided-buffer
 // ring), so that a connection that waits holds no buffer.
+//
+// The kernel uses provided buffers first in, first out. Were all of them provided, even one busy
+// connection would walk through the whole pool, touch all its memory and find none of it in the
+// cache. So only a window of slots is, refilled with those that were used last; it grows when
+// receives find it empty, and shrinks slowly.
 #pragma once
 
 #include <cstddef>
@@ -56,19 +61,28 @@ class BufferPool {
 
   // Take makes the holder of a buffer that a completion named.
   Slot Take(uint16_t id);
-  // The octets that the kernel put into `slot`.
+  // Acquire gives a slot that is not provided to the kernel, for a receive of our own; not held()
+  // when there is none.
+  Slot Acquire();
+  // The first `size` octets that the kernel put, or is to put, into `slot`.
   MutableBytes Filled(const Slot& slot, size_t size);
 
   uint16_t group() const { return options_.group; }
   size_t length() const { return options_.length; }
   uint32_t count() const { return options_.count; }
-  // Slots that the kernel can fill now.
+  // Slots that nobody holds.
   uint32_t available() const { return options_.count - taken_; }
+  // After a receive found no buffer (-ENOBUFS): provides more of them, if there are any.
+  void Widen();
+  uint32_t window() const { return window_; }
+  // How often a receive found no buffer because all were held.
+  uint64_t exhausted() const { return exhausted_; }
 
  private:
   friend class Slot;
   BufferPool() = default;
-  void Provide(uint16_t id);
+  Slot Hold(uint16_t id);
+  void Provide();
   void Release(uint16_t id);
 
   Options options_;
@@ -76,7 +90,12 @@ class BufferPool {
   io_uring_buf_ring* shared_ = nullptr;  // mapped, shared with the kernel
   std::byte* slots_ = nullptr;           // mapped, count * kSlotSize
   std::vector<uint32_t> holders_;        // per slot
-  uint32_t taken_ = 0;
+  std::vector<uint16_t> free_;           // not provided; the last one is given out first
+  uint32_t offered_ = 0;                 // provided and not yet taken
+  uint32_t taken_ = 0;                   // held by somebody
+  uint32_t window_ = 0;
+  uint32_t takes_ = 0;  // since the window was last shrunk
+  uint64_t exhausted_ = 0;
 };
 
 }  // namespace postern::ring

@@ -38,6 +38,7 @@ class Operation {
   friend class Ring;
   void* owner_;
   Handler handler_;
+  uint32_t direct_ = 0;  // while a shutdown is in flight: whose
   bool in_flight_ = false;
 };
 

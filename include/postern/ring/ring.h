@@ -52,10 +52,13 @@ class Ring {
   // Accepts until cancelled or failed; results are plain descriptors (non-blocking, close-on-exec).
   void AcceptMultishot(Operation& operation, int listener);
   void AcceptOnce(Operation& operation, int listener);
-  // Receives into the pool's buffers. Multishot: until cancelled, failed, ended (0), or the pool is
-  // empty (-ENOBUFS). Once: one completion.
+  // Receives into the pool's buffers. Multishot: until cancelled, failed, ended (0), or no buffer
+  // is provided (-ENOBUFS). Once: one completion, of at most `size` octets (0: a buffer full).
   void ReceiveMultishot(Operation& operation, DirectFd fd, const BufferPool& pool);
-  void ReceiveOnce(Operation& operation, DirectFd fd, const BufferPool& pool);
+  void ReceiveOnce(Operation& operation, DirectFd fd, const BufferPool& pool, size_t size = 0);
+  // Receives what is there now into up to limits::kSendVectors pieces of memory, which must stay
+  // until completion; -EAGAIN when nothing is.
+  void ReceiveNow(Operation& operation, DirectFd fd, std::span<const iovec> pieces);
   // Sends from up to limits::kSendVectors pieces; the pieces' memory must stay until completion,
   // the vector itself need not. `wait` false: what does not fit the socket's buffer now is not
   // waited for (short result or -EAGAIN).
@@ -65,7 +68,7 @@ class Ring {
   // Abort breaks a TCP connection off with a reset (connect to AF_UNSPEC): the peer must not take
   // what it got for the whole.
   void Abort(Operation& operation, DirectFd fd);
-  // Half-closes for sending. Always asynchronous in the kernel: wait for it before Close.
+  // Half-closes for sending. May be asynchronous in the kernel: wait for it before Close.
   void ShutdownSend(Operation& operation, DirectFd fd);
   // Reports readiness of a plain descriptor again and again.
   void PollMultishot(Operation& operation, int fd, uint32_t events);
@@ -97,10 +100,14 @@ class Ring {
   io_uring_sqe* Begin(Operation& operation);
   void Submit();
   void Drain();
+  msghdr* Gathered(std::span<const iovec> pieces);
   void Complete(const Pending& pending);
+  void ShutdownAsynchronously(Operation& operation, unsigned direct);
+  bool ShutdownInstalled(Operation& operation, Completion& completion);
 
   io_uring ring_{};
   bool initialized_ = false;
+  bool installs_ = false;  // can make plain descriptors of direct ones (Linux 6.8 or later)
   std::vector<uint32_t> free_direct_;
   std::vector<Pending> pending_;
   // Message heads of gathered sends; they must stay until the next submit

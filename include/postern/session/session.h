@@ -91,6 +91,7 @@ class Session final : private relay::StreamOwner {
   // Relay (session_relay.cc)
   void FeedRecords(const ring::Slot& slot, MutableBytes bytes);
   MutableBytes AssembleRecord(MutableBytes bytes);
+  void AlignRecords();
   bool OpenRecord(const ring::Slot& slot, MutableBytes record);
   void SealToClient(const ring::Slot& slot, MutableBytes bytes);
   bool SayToClient(std::string_view text);

@@ -111,14 +111,91 @@ TEST_CASE("ring: a pool without buffers ends the receive and takes nothing") {
   REQUIRE(receive.completions.size() == 3);
   CHECK(receive.completions[2].result == -ENOBUFS);
   CHECK(pool->available() == 2);  // nobody has taken them out of the completions yet
-  { const Slot slot = pool->Take(receive.completions[0].buffer_id()); }
-  { const Slot slot = pool->Take(receive.completions[1].buffer_id()); }
+  {
+    const Slot one = pool->Take(receive.completions[0].buffer_id());
+    CHECK(pool->exhausted() == 0);
+    const Slot other = pool->Take(receive.completions[1].buffer_id());
+    pool->Widen();  // as after any -ENOBUFS: but now everything is held
+    CHECK(pool->exhausted() == 1);
+  }
   receive.completions.clear();
   ring->ReceiveOnce(receive.operation, fd, *pool);
   TurnUntil(*ring, [&] { return !receive.operation.in_flight(); });
   REQUIRE(receive.completions[0].result == 4);
   const Slot slot = pool->Take(receive.completions[0].buffer_id());
   CHECK(AsText(pool->Filled(slot, 4)) == "cccc");
+  ring->Close(fd);
+}
+
+TEST_CASE("ring: a receive of what is there fills piece after piece and does not wait") {
+  const auto ring = MakeRing();
+  Connected pair = TcpPair();
+  const DirectFd fd = ring->Adopt(std::move(pair.server));
+  std::string first(3, '.');
+  std::string second(8, '.');
+  const iovec pieces[2] = {{first.data(), first.size()}, {second.data(), second.size()}};
+  Waiter receive;
+  ring->ReceiveNow(receive.operation, fd, pieces);
+  TurnUntil(*ring, [&] { return !receive.operation.in_flight(); });
+  CHECK(receive.completions[0].result == -EAGAIN);
+  REQUIRE(::write(pair.client.get(), "abcdefg", 7) == 7);
+  receive.completions.clear();
+  ring->ReceiveNow(receive.operation, fd, pieces);
+  TurnUntil(*ring, [&] { return !receive.operation.in_flight(); });
+  CHECK(receive.completions[0].result == 7);
+  CHECK(first == "abc");
+  CHECK(second == "defg....");
+  ring->Close(fd);
+}
+
+TEST_CASE("ring: a single receive takes no more than it asks for") {
+  const auto ring = MakeRing();
+  const auto pool = MakePool(*ring, 4);
+  Connected pair = TcpPair();
+  const DirectFd fd = ring->Adopt(std::move(pair.server));
+  REQUIRE(::write(pair.client.get(), "abcdefg", 7) == 7);
+  for (const std::string text : {"abc", "defg"}) {
+    Waiter receive;
+    ring->ReceiveOnce(receive.operation, fd, *pool, text == "abc" ? 3 : 0);
+    TurnUntil(*ring, [&] { return !receive.operation.in_flight(); });
+    REQUIRE(receive.completions[0].result == static_cast<int>(text.size()));
+    const Slot slot = pool->Take(receive.completions[0].buffer_id());
+    CHECK(AsText(pool->Filled(slot, text.size())) == text);
+  }
+  ring->Close(fd);
+}
+
+TEST_CASE("ring: a shutdown ends our direction only, with descriptors to spare or without") {
+  const bool spare = GENERATE(true, false);
+  const auto ring = MakeRing();
+  Connected pair = TcpPair();
+  const DirectFd fd = ring->Adopt(std::move(pair.server));
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  if (!spare) {
+    // Room for no descriptor beyond those that are open.
+    rlimit none = limit;
+    none.rlim_cur = 3;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  Waiter shutdown;
+  ring->ShutdownSend(shutdown.operation, fd);
+  TurnUntil(*ring, [&] { return !shutdown.operation.in_flight(); });
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  REQUIRE(shutdown.completions.size() == 1);
+  CHECK(shutdown.completions[0].result == 0);
+  char octet = 0;
+  CHECK(::read(pair.client.get(), &octet, 1) == 0);
+  REQUIRE(::write(pair.client.get(), "x", 1) == 1);
+  Waiter receive;
+  const iovec piece{&octet, 1};
+  TurnUntil(*ring, [&] {
+    if (octet == 'x') return true;
+    if (!receive.operation.in_flight()) ring->ReceiveNow(receive.operation, fd, {&piece, 1});
+    return false;
+  });
+  CHECK(octet == 'x');
+  TurnUntil(*ring, [&] { return !receive.operation.in_flight(); });
   ring->Close(fd);
 }
 
