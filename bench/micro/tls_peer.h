@@ -19,7 +19,7 @@ std::shared_ptr<tls::ServerContexts> ServerOf(KeyKind kind);
 // The ticket keys of all servers.
 const shm::TicketKeys& Keys();
 
-inline constexpr tls::ListenerPolicy kPolicy = {.listener = "imaps", .service = "imap"};
+inline const tls::ListenerPolicy kPolicy = {.listener = "imaps", .service = "imap"};
 
 // Client is the other end of one handshake.
 class Client {
