@@ -6,96 +6,17 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-#include <algorithm>
 #include <ctime>
 #include <optional>
 
 #include "pki/decrypt.h"
+#include "pki/pair_chain.h"
 #include "pki/pem_file.h"
 #include "postern/pki/certificate.h"
-#include "postern/pki/chain.h"
 #include "postern/pki/describe.h"
 
 namespace postern::pki {
 namespace {
-
-struct Chain {
-  std::vector<X509Ptr> certificates;
-  std::vector<std::vector<unsigned char>> der;
-};
-
-// In "certificate 2 of 3"; nothing when there is but one.
-std::string Position(size_t index, size_t count) {
-  return count == 1 ? "the certificate" : fmt::format("certificate {} of {}", index + 1, count);
-}
-
-std::unexpected<Error> NoCertificate(const PemFile& file) {
-  const auto is = [&](std::string_view form, std::string remedy) {
-    return Fail(fmt::format("certificate file {} holds {}, no certificate", file.path, form),
-                std::move(remedy));
-  };
-  for (const PemBlock& block : file.blocks) {
-    if (block.IsPrivateKey()) {
-      return is("a private key",
-                "name the file with the certificate chain here; were certificate "
-                "and key exchanged?");
-    }
-  }
-  if (file.Find("CERTIFICATE REQUEST") != nullptr ||
-      file.Find("NEW CERTIFICATE REQUEST") != nullptr) {
-    return is("a certificate request", "use the certificate that the authority returned for it");
-  }
-  if (file.Find("PKCS7") != nullptr) {
-    return is("a PKCS#7 container",
-              fmt::format("take the certificates out: openssl pkcs7 -in {0} -print_certs -out "
-                          "{0}.pem",
-                          file.path));
-  }
-  if (file.Find("TRUSTED CERTIFICATE") != nullptr) {
-    return is("a certificate with OpenSSL's own trust settings",
-              fmt::format("convert it: openssl x509 -in {0} -out {0}.pem", file.path));
-  }
-  return is(fmt::format("a block \"{}\"", file.blocks.front().label),
-            "name the file with the certificate chain here");
-}
-
-// AddCertificates appends the certificates of a file; `chain` holds none of them yet.
-Status AddCertificates(const PemFile& file, Chain& chain) {
-  size_t count = 0;
-  for (const PemBlock& block : file.blocks) count += block.IsCertificate() ? 1 : 0;
-  if (count == 0) return NoCertificate(file);
-  if (count > kMaxChain) {
-    return Fail(fmt::format("certificate file {} holds {} certificates, more than {}", file.path,
-                            count, kMaxChain),
-                "keep the leaf and its intermediates; a bundle of roots does not belong here");
-  }
-  size_t number = 0;
-  for (const PemBlock& block : file.blocks) {
-    if (!block.IsCertificate()) continue;
-    const std::vector<unsigned char>& der = block.der.get();
-    const unsigned char* at = der.data();
-    X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
-    if (certificate == nullptr || at != der.data() + der.size() ||
-        X509_get0_pubkey(certificate.get()) == nullptr) {
-      std::string why = OpenSslErrors();
-      if (why.empty()) why = "octets behind its end";
-      return Fail(
-          fmt::format("{} in {} cannot be decoded: {}", Position(number, count), file.path, why),
-          "copy the certificate anew from the authority that issued it");
-    }
-    chain.certificates.push_back(std::move(certificate));
-    chain.der.push_back(der);
-    ++number;
-  }
-  for (size_t i = 1; i < chain.der.size(); ++i) {
-    if (chain.der[i] != chain.der[0]) continue;
-    return Fail(fmt::format("certificate file {} holds its first certificate ({}) twice, as "
-                            "certificate 1 and {}",
-                            file.path, Subject(chain.certificates[0].get()), i + 1),
-                "delete the second copy; behind the leaf only its intermediates belong");
-  }
-  return {};
-}
 
 std::unexpected<Error> NoKey(const PemFile& file) {
   for (const PemBlock& block : file.blocks) {
@@ -166,21 +87,8 @@ Result<KeyPtr> ReadKey(const PemFile& file, const PairFiles& files) {
   return key;
 }
 
-bool Belongs(const X509Ptr& certificate, const EVP_PKEY* key) {
-  const bool equal = EVP_PKEY_eq(X509_get0_pubkey(certificate.get()), key) == 1;
-  ERR_clear_error();
-  return equal;
-}
-
-// FindLeaf is the place of the certificate that the key belongs to, nearly always the first.
-std::optional<size_t> FindLeaf(const Chain& chain, const EVP_PKEY* key) {
-  for (size_t i = 0; i < chain.certificates.size(); ++i) {
-    if (Belongs(chain.certificates[i], key)) return i;
-  }
-  return std::nullopt;
-}
-
-std::unexpected<Error> NoMatch(const Chain& chain, const EVP_PKEY* key, const PairFiles& files) {
+std::unexpected<Error> NoMatch(const PairChain& chain, const EVP_PKEY* key,
+                               const PairFiles& files) {
   const EVP_PKEY* expected = X509_get0_pubkey(chain.certificates[0].get());
   return Fail(
       fmt::format("the key in {} ({}, fingerprint {}) does not belong to the certificate in "
@@ -190,50 +98,6 @@ std::unexpected<Error> NoMatch(const Chain& chain, const EVP_PKEY* key, const Pa
                   KeyFingerprint(expected)),
       "name the key that the certificate was made for, or have a certificate issued for "
       "this key");
-}
-
-// PutInOrder puts the leaf first and its issuers behind it, when they are not so already. What is
-// no part of the chain stays behind when it stands in the certificate's own file, and is dropped
-// when it comes from the file of the chain.
-void PutInOrder(Chain& chain, size_t leaf, size_t own, const PairFiles& files, Pair& pair) {
-  std::vector<X509*> all;
-  for (const X509Ptr& certificate : chain.certificates) all.push_back(certificate.get());
-  if (leaf == 0 && InOrder(all)) return;
-  const OrderedChain ordered = OrderChain(all[leaf], all);
-  Chain fresh;
-  size_t dropped = 0;
-  const auto take = [&](X509* wanted) {
-    const size_t at = static_cast<size_t>(std::ranges::find(all, wanted) - all.begin());
-    fresh.certificates.push_back(std::move(chain.certificates[at]));
-    fresh.der.push_back(std::move(chain.der[at]));
-  };
-  for (X509* certificate : ordered.chain) take(certificate);
-  for (X509* certificate : ordered.unused) {
-    const auto at = static_cast<size_t>(std::ranges::find(all, certificate) - all.begin());
-    if (at < own) {
-      take(certificate);
-    } else {
-      ++dropped;
-    }
-  }
-  chain = std::move(fresh);
-  if (dropped > 0) {
-    pair.weaknesses.push_back(
-        {fmt::format("{} of the certificates in {} {} no part of the chain of {}, and not sent",
-                     dropped, files.chain, dropped == 1 ? "is" : "are", files.certificate),
-         "remove what does not belong there",
-         {}});
-  }
-  std::vector<X509*> now;
-  for (size_t i = 0; i < ordered.chain.size(); ++i) now.push_back(all[i]);
-  if (now != ordered.chain) {
-    pair.weaknesses.push_back(
-        {fmt::format("the certificates in {} stand in another order than their chain; they are "
-                     "sent in the right one",
-                     files.certificate),
-         "put the leaf first, and behind each certificate its issuer's",
-         {}});
-  }
 }
 
 // Pkcs8 encodes into a buffer of the right size from the start.
@@ -261,7 +125,7 @@ void AddWeakKey(Pair& pair, const EVP_PKEY* key, const std::string& path) {
                              {}});
 }
 
-void AddWeakSignatures(Pair& pair, const Chain& chain, const std::string& path) {
+void AddWeakSignatures(Pair& pair, const PairChain& chain, const std::string& path) {
   for (size_t i = 0; i < chain.certificates.size(); ++i) {
     X509* certificate = chain.certificates[i].get();
     const std::string weak = WeakSignature(certificate);
@@ -293,7 +157,7 @@ Result<KeyRead> ReadKeyFile(const std::string& path, const PairFiles& files) {
 
 // When the key fits no certificate: the key of before, if its pair is being replaced right now or
 // the replacement was cut off (store.h).
-Status TakeKeyOfBefore(const Chain& chain, const PairFiles& files, KeyRead& read,
+Status TakeKeyOfBefore(const PairChain& chain, const PairFiles& files, KeyRead& read,
                        std::optional<size_t>& leaf, Pair& pair) {
   const std::string before = files.key + std::string(kPreviousSuffix);
   if (files.place == KeyPlace::kStore) {
@@ -311,31 +175,6 @@ Status TakeKeyOfBefore(const Chain& chain, const PairFiles& files, KeyRead& read
     }
   }
   return NoMatch(chain, read.key.get(), files);
-}
-
-Result<Chain> ReadChain(const PairFiles& files, Pair& pair, size_t& own) {
-  Chain chain;
-  const Result<PemFile> file = ReadPemFile(files.certificate, Content::kCertificate);
-  if (!file) return std::unexpected(file.error());
-  pair.certificate_stamp = file->stamp;
-  if (Status added = AddCertificates(*file, chain); !added) return std::unexpected(added.error());
-  own = chain.der.size();
-  if (files.chain.empty()) return chain;
-  const Result<PemFile> more = ReadPemFile(files.chain, Content::kCertificate);
-  if (!more) return std::unexpected(more.error());
-  pair.chain_stamp = more->stamp;
-  Chain behind;
-  if (Status added = AddCertificates(*more, behind); !added) return std::unexpected(added.error());
-  // Authorities hand out "the chain" with the leaf in it as often as without.
-  for (size_t i = 0; i < behind.der.size(); ++i) {
-    if (std::ranges::find(chain.der, behind.der[i]) != chain.der.end()) continue;
-    chain.certificates.push_back(std::move(behind.certificates[i]));
-    chain.der.push_back(std::move(behind.der[i]));
-  }
-  if (chain.der.size() <= kMaxChain) return chain;
-  return Fail(fmt::format("{} and {} hold {} certificates, more than {}", files.certificate,
-                          files.chain, chain.der.size(), kMaxChain),
-              "keep the leaf and its intermediates; a bundle of roots does not belong here");
 }
 
 }  // namespace
@@ -370,8 +209,7 @@ Result<Pair> LoadPair(const PairFiles& files) {
     ~ClearErrors() { ERR_clear_error(); }
   } clear_errors;
   Pair pair;
-  size_t own = 0;  // certificates in the certificate's own file
-  Result<Chain> chain = ReadChain(files, pair, own);
+  Result<PairChain> chain = ReadChain(files, pair);
   if (!chain) return std::unexpected(chain.error());
   Result<KeyRead> read = ReadKeyFile(files.key, files);
   if (!read) return std::unexpected(read.error());
@@ -381,7 +219,7 @@ Result<Pair> LoadPair(const PairFiles& files) {
       return std::unexpected(taken.error());
     }
   }
-  PutInOrder(*chain, *leaf, own, files, pair);
+  PutInOrder(*chain, *leaf, files, pair);
   const EVP_PKEY* key = read->key.get();
   Result<SecretBytes> key_der = Pkcs8(key, files.key);
   if (!key_der) return std::unexpected(key_der.error());

@@ -1,3 +1,4 @@
+#include <openssl/err.h>
 #include <openssl/pkcs12.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -177,6 +178,82 @@ TEST_CASE("pki: a chain is kept as it stands, leaf first") {
   for (size_t i = 0; i < kMaxChain; ++i) many += Pem(ca.get());
   files.Certificate(many);
   CHECK(Says(files.Fault(), {"holds 33 certificates, more than 32"}));
+}
+
+TEST_CASE("pki: a chain beside the certificate is taken as far as it belongs to it") {
+  Files files;
+  const auto authority = [](const char* name, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key) {
+    CertificateSpec spec;
+    spec.common_name = name;
+    spec.alternative_names.clear();
+    return MakeCertificate(spec, key, issuer, issuer_key);
+  };
+  const KeyPtr root_key = MakeEcKey();
+  const KeyPtr one_key = MakeEcKey();
+  const KeyPtr two_key = MakeEcKey();
+  const X509Ptr root = authority("Root", root_key.get(), nullptr, nullptr);
+  const X509Ptr one = authority("One", one_key.get(), root.get(), root_key.get());
+  const X509Ptr two = authority("Two", two_key.get(), one.get(), one_key.get());
+  const X509Ptr leaf = MakeCertificate({}, files.key.get(), two.get(), two_key.get());
+  const X509Ptr foreign = MakeCertificate({}, MakeEcKey().get());
+  files.Certificate(Pem(leaf.get()));
+  const PairFiles where{.certificate = files.directory / "a.crt",
+                        .key = files.directory / "a.key",
+                        .chain = files.directory / "a.chain"};
+  const auto load = [&](const std::string& chain) {
+    files.Write("a.chain", chain);
+    return LoadPair(where);
+  };
+  // In order, with the leaf among them or not.
+  for (const std::string& chain :
+       {Pem(two.get()) + Pem(one.get()), Pem(leaf.get()) + Pem(two.get()) + Pem(one.get())}) {
+    const Result<Pair> pair = load(chain);
+    REQUIRE(pair.has_value());
+    CHECK(pair->chain_der.size() == 3);
+    CHECK(pair->warnings.empty());
+    CHECK(pair->chain_stamp.size == static_cast<int64_t>(chain.size()));
+  }
+  // Of another certificate, as after a renewal by another authority.
+  const Result<Pair> other = load(Pem(foreign.get()));
+  REQUIRE(other.has_value());
+  CHECK(other->chain_der.size() == 1);
+  REQUIRE(other->warnings.size() == 1);
+  CHECK(
+      Says(other->warnings[0].ToString(), {"1 of the certificates in ", "a.chain is no part of"}));
+  // In no order.
+  const Result<Pair> turned = load(Pem(one.get()) + Pem(two.get()));
+  REQUIRE(turned.has_value());
+  CHECK(turned->chain_der == load(Pem(two.get()) + Pem(one.get()))->chain_der);
+  CHECK(turned->warnings.size() == 1);
+  const Result<Pair> broken = load("nothing");
+  REQUIRE_FALSE(broken.has_value());
+  CHECK(Says(broken.error().ToString(), {"a.chain holds no PEM block"}));
+}
+
+TEST_CASE("pki: an encrypted key is opened with the passphrase of its source") {
+  Files files;
+  files.Key(Pem(files.key.get(), "pass word"));
+  files.Write("pass", "pass word\n");
+  PairFiles where{
+      .certificate = files.directory / "a.crt", .key = files.directory / "a.key", .chain = {}};
+  where.passphrase = {PassphraseKind::kFile, files.directory / "pass"};
+  const Result<Pair> pair = LoadPair(where);
+  REQUIRE(pair.has_value());
+  const unsigned char* at = pair->key_der.get().data();
+  const KeyPtr key(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(pair->key_der.get().size())));
+  CHECK(EVP_PKEY_eq(key.get(), files.key.get()) == 1);
+  files.Write("pass", "wrong\n");
+  Result<Pair> refused = LoadPair(where);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(Says(refused.error().ToString(), {"the passphrase of the private key in ", "is wrong"}));
+  CHECK(ERR_peek_error() == 0);
+  where.passphrase = {PassphraseKind::kAsk, {}};
+  refused = LoadPair(where);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(Says(refused.error().ToString(), {"asked for on a terminal, at a start alone"}));
+  // A passphrase that is not needed is not read.
+  files.Key(Pem(files.key.get()));
+  CHECK(LoadPair(where).has_value());
 }
 
 TEST_CASE("pki: host names come from the certificate, in lower case, and nothing else does") {
