@@ -14,6 +14,9 @@
 namespace postern::tls {
 namespace {
 
+// As many as record_aead takes of the most harmless of them.
+constexpr unsigned kMaxWithoutData = 32;
+
 // OpenSSL's reasons are static texts.
 const char* TakeReason() {
   const unsigned long code = ERR_peek_error();
@@ -41,6 +44,7 @@ class LibsslRecord final : public Record {
   std::unique_ptr<WireWindow> window_;
   SslPtr ssl_;
   std::vector<std::byte> output_;
+  unsigned without_data_ = 0;  // records in a row that carried none
   bool open_failed_ = false;
   bool seal_failed_ = false;
 };
@@ -64,9 +68,18 @@ Opened LibsslRecord::Open(MutableBytes record) {
 }
 
 Opened LibsslRecord::Judge(int result, MutableBytes record) {
-  if (result > 0) return {OpenKind::kData, record.first(static_cast<size_t>(result)), nullptr};
+  if (result > 0) {
+    without_data_ = 0;
+    return {OpenKind::kData, record.first(static_cast<size_t>(result)), nullptr};
+  }
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ:
+      // libssl bounds warnings and empty records, but neither KeyUpdates nor attempts to
+      // renegotiate.
+      if (++without_data_ > kMaxWithoutData) {
+        open_failed_ = seal_failed_ = true;
+        return {OpenKind::kFailed, {}, "too many records without data"};
+      }
       return {OpenKind::kHandled, {}, nullptr};
     case SSL_ERROR_ZERO_RETURN:
       return {OpenKind::kCloseNotify, {}, nullptr};

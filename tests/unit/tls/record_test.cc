@@ -403,4 +403,25 @@ TEST_CASE("A connection keeps no private key alive", "[tls][record]") {
   CHECK(OpenAll(*connection.record, request) == "a1 NOOP\r\n");
 }
 
+TEST_CASE("A flood of KeyUpdates ends the connection, whichever the engine", "[tls][record]") {
+  const test::EngineGuard guard(GENERATE(EngineChoice::kBest, EngineChoice::kLibssl));
+  static const auto contexts = MakeContexts({MakePair(51, "mail.example")});
+  test::Connection connection =
+      test::Connect(*contexts, kPolicy, {}, test::OnlyVersion(TLS1_3_VERSION));
+  SSL* client = connection.client->ssl();
+  const auto update = [&] {
+    REQUIRE(SSL_key_update(client, SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
+    REQUIRE(SSL_do_handshake(client) == 1);
+    std::vector<std::byte> record = connection.client->TakeSent();
+    return connection.record->Open(record);
+  };
+  for (int i = 0; i < 32; ++i) REQUIRE(update().kind == OpenKind::kHandled);
+  // Data in between shows that somebody is at work.
+  CHECK(test::OpenAll(*connection.record, connection.client->Write("a\r\n")) == "a\r\n");
+  for (int i = 0; i < 32; ++i) REQUIRE(update().kind == OpenKind::kHandled);
+  const Opened last = update();
+  CHECK(last.kind == OpenKind::kFailed);
+  CHECK(std::string_view(last.failure).starts_with("too many "));
+}
+
 }  // namespace postern::tls
