@@ -16,6 +16,7 @@ inline constexpr const char* kDefaultConfig = "/etc/postern/postern.toml";
 
 void AddRunCommands(CLI::App& app, int& status);      // run, worker
 void AddCheckCommand(CLI::App& app, int& status);     // check
+void AddCiphersCommand(CLI::App& app, int& status);   // ciphers
 void AddControlCommands(CLI::App& app, int& status);  // reload, stop, status
 void AddCertCommands(CLI::App& app, int& status);     // cert ...
 

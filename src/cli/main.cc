@@ -99,6 +99,7 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", VersionText, "Show the versions of Postern and its libraries");
   AddRunCommands(app, status);
   AddCheckCommand(app, status);
+  AddCiphersCommand(app, status);
   AddControlCommands(app, status);
   AddCertCommands(app, status);
   try {

@@ -21,7 +21,8 @@ std::expected<Loaded, std::vector<Error>> Parse(std::string_view text, const std
   const Timeouts defaults = ReadTimeouts(reading);
   ReadBackends(reading);
   ReadPolicies(reading);
-  ReadListeners(reading, {defaults, ReadTls(reading)});
+  ReadTls(reading);
+  ReadListeners(reading, defaults);
   ReadLimits(reading);
   ReadTickets(reading);
   root.Finish();

@@ -73,13 +73,13 @@ void ReadBackendName(Reading& reading, TableReader& table, Listener& listener) {
 }
 
 Listener ReadListener(Reading& reading, const std::string& name, const toml::table& node,
-                      const ListenerDefaults& defaults) {
+                      const Timeouts& defaults) {
   TableReader table(node, fmt::format("[listeners.{}]", name), reading.reporter);
   Listener listener;
   listener.name = name;
   listener.where = table.where();
-  listener.timeouts = defaults.timeouts;
-  listener.policy = defaults.policy;
+  listener.timeouts = defaults;
+  listener.policy = reading.config.default_policy;
   ReadAddresses(reading, table, listener);
   const std::vector<Choice<Service>> services = ServiceChoices();
   std::vector<std::string_view> names;
@@ -147,7 +147,7 @@ std::vector<std::pair<std::string, const toml::table*>> NamedTables(Reading& rea
   return found;
 }
 
-void ReadListeners(Reading& reading, const ListenerDefaults& defaults) {
+void ReadListeners(Reading& reading, const Timeouts& defaults) {
   for (const auto& [name, table] : NamedTables(reading, "listeners", "listener")) {
     reading.config.listeners.push_back(ReadListener(reading, name, *table, defaults));
   }

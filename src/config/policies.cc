@@ -176,14 +176,12 @@ void ReadPolicies(Reading& reading) {
   }
 }
 
-std::string ReadTls(Reading& reading) {
-  std::string policy(kDefaultPolicy);
+void ReadTls(Reading& reading) {
   const auto* node = reading.root.Child<toml::table>("tls", "a table", kTableHelp);
-  if (node == nullptr) return policy;
+  if (node == nullptr) return;
   TableReader table(*node, "[tls]", reading.reporter);
-  ReadPolicyName(reading, table, policy);
+  ReadPolicyName(reading, table, reading.config.default_policy);
   table.Finish();
-  return policy;
 }
 
 }  // namespace postern::config

@@ -29,15 +29,10 @@ void ReadTickets(Reading& reading);
 Timeouts ReadTimeouts(Reading& reading);
 void ReadBackends(Reading& reading);
 void ReadPolicies(Reading& reading);
-// Returns the policy of [tls], the default of every listener. Call it after ReadPolicies.
-std::string ReadTls(Reading& reading);
-// What listeners have when they do not say otherwise.
-struct ListenerDefaults {
-  Timeouts timeouts;
-  std::string policy;
-};
-// Call it after ReadBackends and ReadPolicies: listeners name both.
-void ReadListeners(Reading& reading, const ListenerDefaults& defaults);
+// Call it after ReadPolicies: [tls] names one.
+void ReadTls(Reading& reading);
+// Call it after ReadBackends and ReadTls: listeners name back ends and policies.
+void ReadListeners(Reading& reading, const Timeouts& defaults);
 
 // Groups of keys within a listener's table.
 void ReadPolicyName(Reading& reading, TableReader& table, std::string& policy);

@@ -17,6 +17,9 @@ StatusReport::Worker DescribeWorker(const WorkerView& view, uint64_t now_ms) {
   worker.full = counters.handshakes_full.Get();
   worker.resumed = counters.handshakes_resumed.Get();
   worker.failed = counters.handshakes_failed.Get();
+  for (size_t i = 0; i < worker.failures.size(); ++i) {
+    worker.failures[i] = counters.failures[i].Get();
+  }
   worker.backend_failed = counters.backend_failed.Get();
   worker.bytes_in = counters.bytes_from_clients.Get();
   worker.bytes_out = counters.bytes_to_clients.Get();

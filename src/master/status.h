@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "master/holdings.h"
 #include "master/reloader.h"
 #include "master/supervisor.h"
+#include "postern/tls/handshake.h"
 
 namespace postern::master {
 
@@ -36,6 +38,8 @@ struct StatusReport {
     uint64_t full = 0;
     uint64_t resumed = 0;
     uint64_t failed = 0;
+    std::array<uint64_t, tls::kHandshakeFailures>
+        failures{};  // of `failed`, by tls::HandshakeFailure
     uint64_t backend_failed = 0;
     uint64_t bytes_in = 0;
     uint64_t bytes_out = 0;

@@ -99,6 +99,24 @@ std::string Workers(const StatusReport& report) {
          table.ToString();
 }
 
+std::string FailureName(size_t number) {
+  return std::string(tls::ToString(static_cast<tls::HandshakeFailure>(number)));
+}
+
+// Why handshakes failed, all workers together; the log says it for each.
+std::string Failures(const StatusReport& report) {
+  Table table({"handshakes failed", "reason"}, "rl");
+  bool any = false;
+  for (size_t i = 0; i < tls::kHandshakeFailures; ++i) {
+    uint64_t sum = 0;
+    for (const StatusReport::Worker& w : report.workers) sum += w.failures[i];
+    if (sum == 0) continue;
+    any = true;
+    table.Add({fmt::to_string(sum), FailureName(i)});
+  }
+  return any ? '\n' + table.ToString() : std::string();
+}
+
 // What an administrator should look at, and which is silent when all is well.
 std::string Troubles(const StatusReport& report) {
   std::string text;
@@ -199,6 +217,9 @@ std::string WorkerJson(const StatusReport::Worker& w) {
   object.Number("bytes_from_clients", w.bytes_in).Number("bytes_to_clients", w.bytes_out);
   object.Number("accept_paused", w.accept_paused).Number("accept_errors", w.accept_errors);
   object.Number("buffers_starved", w.buffers_starved);
+  Object failures;  // from 1 on: 0 is none
+  for (size_t i = 1; i < w.failures.size(); ++i) failures.Number(FailureName(i), w.failures[i]);
+  object.Raw("handshake_failures", failures.ToString());
   object.Number("log_lines_dropped", w.log_lines_dropped);
   return object.ToString();
 }
@@ -231,8 +252,8 @@ std::string FormatStatus(const StatusReport& report) {
     text += fmt::format("; the first to go is \"{}\", {}", report.soonest_name,
                         Expiry(report.soonest_expiry_s, report.now_s));
   }
-  return text + "\n" + Workers(report) + Troubles(report) + Listeners(report) + Parts(report) +
-         LastReload(report);
+  return text + "\n" + Workers(report) + Failures(report) + Troubles(report) + Listeners(report) +
+         Parts(report) + LastReload(report);
 }
 
 std::string FormatStatusJson(const StatusReport& report) {

@@ -85,7 +85,7 @@ void Session::OnStreamSettled(relay::Stream&) {
 void Session::OnTimer() {
   switch (state_) {
     case State::kHandshake:
-      io_.counters.handshakes_failed.Add();
+      CountFailure(tls::HandshakeFailure::kTimeout);
       reason_ = heard_ ? "the client did not complete the handshake" : "the client sent nothing";
       Close(How::kHandshakeTimeout, false);
       break;
@@ -141,7 +141,7 @@ void Session::Decide() {
 
 void Session::DecideHandshake() {
   if (client_.receive_end() == relay::ReceiveEnd::kOpen && client_.send_error() == 0) return;
-  io_.counters.handshakes_failed.Add();
+  CountFailure(tls::HandshakeFailure::kGone);
   if (client_.receive_end() == relay::ReceiveEnd::kEof) {
     reason_ = "the client closed the connection during the handshake";
     Close(How::kHandshakeFailed, false);
@@ -243,7 +243,7 @@ void Session::DecideFinishing() {
 void Session::End(mail::Occasion occasion, How how) {
   if (state_ == State::kFinishing || state_ == State::kClosing) return;
   if (state_ == State::kHandshake) {
-    io_.counters.handshakes_failed.Add();
+    CountFailure(tls::HandshakeFailure::kStopped);
     Close(how, false);
   } else {
     const std::string_view words = mail::Reply(protocol(), occasion);

@@ -48,8 +48,7 @@ void Session::Established() {
 }
 
 void Session::HandshakeFailed() {
-  io_.counters.handshakes_failed.Add();
-  failure_ = handshake_->failure();
+  CountFailure(handshake_->failure());
   reason_ = handshake_->failure_detail();
   facts_ = std::move(handshake_->facts());
   // An alert is worth waiting for its reader; to someone who does not speak TLS there is nothing to
@@ -59,6 +58,13 @@ void Session::HandshakeFailed() {
   } else {
     Finish(How::kHandshakeFailed, false);
   }
+}
+
+void Session::CountFailure(tls::HandshakeFailure failure) {
+  static_assert(tls::kHandshakeFailures <= shm::kFailureKinds);
+  failure_ = failure;
+  io_.counters.handshakes_failed.Add();
+  io_.counters.failures.at(static_cast<size_t>(failure)).Add();
 }
 
 }  // namespace postern::session

@@ -14,8 +14,10 @@ void Session::Log() const {
   line.Field("tls_version", facts_.version);
   line.Field("cipher", facts_.cipher);
   line.Field("group", facts_.group);
+  line.Field("alpn", facts_.alpn);
   if (record_ != nullptr) line.Field("resumed", facts_.resumed);
   line.Field("certificate", facts_.certificate);
+  line.Field("client_certificate", facts_.client);
   line.Field("backend", settings_->backends()[listener().backend].name);
   line.Field("server", server_);
   line.Field("bytes_in", bytes_in_);

@@ -12,6 +12,7 @@
 
 #include "postern/base/bytes.h"
 #include "postern/base/limits.h"
+#include "tls/alpn.h"
 #include "tls/names.h"
 
 namespace postern::tls {
@@ -37,6 +38,15 @@ std::vector<uint16_t> Values(Octets octets, size_t length_octets) {
   values.reserve(octets.size() / 2);
   for (size_t i = 0; i + 1 < octets.size(); i += 2) {
     values.push_back(static_cast<uint16_t>(octets[i] << 8 | octets[i + 1]));
+  }
+  return values;
+}
+
+// RFC 5246 appendix E.2: three octets each, the first of them zero for suites of TLS.
+std::vector<uint16_t> Sslv2Ciphers(Octets octets) {
+  std::vector<uint16_t> values;
+  for (size_t i = 0; i + 2 < octets.size(); i += 3) {
+    if (octets[i] == 0) values.push_back(static_cast<uint16_t>(octets[i + 1] << 8 | octets[i + 2]));
   }
   return values;
 }
@@ -94,14 +104,19 @@ ClientOffer ReadOffer(SSL* ssl) {
   offer.seen = true;
   if (const auto list = Extension(ssl, TLSEXT_TYPE_supported_versions)) {
     offer.versions = Values(*list, 1);
+    offer.lists_versions = true;
   } else {
     offer.versions = {static_cast<uint16_t>(SSL_client_hello_get0_legacy_version(ssl))};
   }
   const unsigned char* ciphers = nullptr;
   const size_t size = SSL_client_hello_get0_ciphers(ssl, &ciphers);
-  offer.ciphers = Values(Octets(ciphers, size), 0);
+  offer.ciphers = SSL_client_hello_isv2(ssl) == 1 ? Sslv2Ciphers(Octets(ciphers, size))
+                                                  : Values(Octets(ciphers, size), 0);
   if (const auto list = Extension(ssl, TLSEXT_TYPE_supported_groups)) {
     offer.groups = Values(*list, 2);
+  }
+  if (const auto list = Extension(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation)) {
+    if (list->size() > 2) offer.protocols = AlpnNames(std::as_bytes(list->subspan(2)));
   }
   if (const auto name = Extension(ssl, TLSEXT_TYPE_server_name)) offer.sni = ReadServerName(*name);
   return offer;
@@ -130,6 +145,12 @@ std::string DescribeGroups(const ClientOffer& offer) {
     const std::string_view name = GroupName(id);
     return name.empty() ? fmt::format("0x{:04x}", id) : std::string(name);
   });
+}
+
+std::string DescribeProtocols(const ClientOffer& offer) {
+  std::string text;
+  for (const std::string& name : offer.protocols) text += (text.empty() ? "" : ", ") + name;
+  return text;
 }
 
 }  // namespace postern::tls

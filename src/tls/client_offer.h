@@ -12,8 +12,10 @@ namespace postern::tls {
 struct ClientOffer {
   bool seen = false;
   std::vector<uint16_t> versions;  // as listed, or the legacy version alone
+  bool lists_versions = false;     // they are from supported_versions
   std::vector<uint16_t> ciphers;
   std::vector<uint16_t> groups;
+  std::vector<std::string> protocols;  // ALPN, bounded
   std::string sni;  // lower case, without a trailing dot; empty: none, or not a host name
 
   bool OffersCipher(uint16_t id) const;
@@ -28,5 +30,6 @@ ClientOffer ReadOffer(SSL* ssl);
 std::string DescribeVersions(const ClientOffer& offer);
 std::string DescribeCiphers(SSL* ssl, const ClientOffer& offer);
 std::string DescribeGroups(const ClientOffer& offer);
+std::string DescribeProtocols(const ClientOffer& offer);  // "h2, http/1.1"
 
 }  // namespace postern::tls

@@ -47,14 +47,19 @@ std::optional<AeadSuite> SuiteOf(const SSL_CIPHER* cipher) {
     case 0x1301:  // TLS_AES_128_GCM_SHA256
     case 0xC02B:  // ECDHE-ECDSA-AES128-GCM-SHA256
     case 0xC02F:  // ECDHE-RSA-AES128-GCM-SHA256
+    case 0x009E:  // DHE-RSA-AES128-GCM-SHA256
+    case 0x009C:  // AES128-GCM-SHA256
       return AeadSuite{AeadKind::kAes128Gcm, HashKind::kSha256};
     case 0x1302:  // TLS_AES_256_GCM_SHA384
     case 0xC02C:  // ECDHE-ECDSA-AES256-GCM-SHA384
     case 0xC030:  // ECDHE-RSA-AES256-GCM-SHA384
+    case 0x009F:  // DHE-RSA-AES256-GCM-SHA384
+    case 0x009D:  // AES256-GCM-SHA384
       return AeadSuite{AeadKind::kAes256Gcm, HashKind::kSha384};
     case 0x1303:  // TLS_CHACHA20_POLY1305_SHA256
     case 0xCCA9:  // ECDHE-ECDSA-CHACHA20-POLY1305
     case 0xCCA8:  // ECDHE-RSA-CHACHA20-POLY1305
+    case 0xCCAA:  // DHE-RSA-CHACHA20-POLY1305
       return AeadSuite{AeadKind::kChaCha20Poly1305, HashKind::kSha256};
     default:
       return {};

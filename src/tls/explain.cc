@@ -10,6 +10,8 @@
 
 #include <algorithm>
 
+#include "postern/tls/policy.h"
+#include "tls/admission.h"
 #include "tls/names.h"
 #include "tls/openssl_error.h"
 
@@ -26,7 +28,7 @@ std::string OurVersions(SSL* ssl) {
   return text;
 }
 
-std::string OurGroups(std::span<const uint16_t> groups) {
+std::string OurGroups(const std::vector<uint16_t>& groups) {
   std::string text;
   for (const uint16_t group : groups) {
     text += (text.empty() ? "" : " or ") + std::string(GroupName(group));
@@ -34,7 +36,7 @@ std::string OurGroups(std::span<const uint16_t> groups) {
   return text;
 }
 
-bool SharesGroup(const ClientOffer& offer, std::span<const uint16_t> groups) {
+bool SharesGroup(const ClientOffer& offer, const std::vector<uint16_t>& groups) {
   return std::ranges::any_of(groups, [&](uint16_t group) { return offer.OffersGroup(group); });
 }
 
@@ -48,30 +50,83 @@ bool SharesCipher(SSL* ssl, const ClientOffer& offer) {
   return false;
 }
 
-Explanation NoVersion(SSL* ssl, const ClientOffer& offer) {
-  return {HandshakeFailure::kNoSharedVersion,
-          fmt::format("the client offers {}, this listener wants {}", DescribeVersions(offer),
-                      OurVersions(ssl))};
+Explanation NoVersion(SSL* ssl, const FailedHandshake& failed) {
+  return {
+      HandshakeFailure::kNoSharedVersion,
+      fmt::format("the client offers {}, this listener wants {}{}", DescribeVersions(failed.offer),
+                  OurVersions(ssl), HowToAdmit(ssl, failed.offer))};
 }
 
-Explanation NoGroup(const ClientOffer& offer, std::span<const uint16_t> groups) {
+Explanation NoGroup(const FailedHandshake& failed) {
   return {HandshakeFailure::kNoSharedGroup,
-          fmt::format("the client offers the key exchange groups {}, this listener wants {}",
-                      DescribeGroups(offer), OurGroups(groups))};
+          fmt::format("the client offers the key exchange groups {}, this listener wants {}{}",
+                      DescribeGroups(failed.offer), OurGroups(failed.policy.groups),
+                      HowToAdmitGroups(failed.offer))};
 }
 
-Explanation NoCipher(SSL* ssl, const ClientOffer& offer, std::span<const uint16_t> groups) {
+Explanation NoCipher(SSL* ssl, const FailedHandshake& failed) {
+  const ClientOffer& offer = failed.offer;
   if (!SharesCipher(ssl, offer)) {
+    const std::string hint = HowToAdmit(ssl, offer);
     return {HandshakeFailure::kNoSharedCipher,
-            fmt::format("the client offers the suites {}, none of which this listener accepts",
-                        DescribeCiphers(ssl, offer))};
+            fmt::format("the client offers the suites {}, none of which this listener accepts{}",
+                        DescribeCiphers(ssl, offer),
+                        hint.empty() ? fmt::format("; {} has none of them", LibraryName()) : hint)};
   }
   // RFC 8422 section 4: a client that names no groups takes any.
-  if (!offer.groups.empty() && !SharesGroup(offer, groups)) return NoGroup(offer, groups);
+  if (!offer.groups.empty() && !SharesGroup(offer, failed.policy.groups)) return NoGroup(failed);
   return {HandshakeFailure::kNoSharedCipher,
           fmt::format("the client offers the suites {}, none of which suits the key of the "
-                      "certificate",
-                      DescribeCiphers(ssl, offer))};
+                      "certificate{}",
+                      DescribeCiphers(ssl, offer), KeyThatWouldServe(ssl, offer))};
+}
+
+Explanation NoProtocol(const FailedHandshake& failed) {
+  return {HandshakeFailure::kNoApplicationProtocol,
+          fmt::format("the client asks for the protocol {} (ALPN), this listener serves {}",
+                      DescribeProtocols(failed.offer), failed.service)};
+}
+
+// Why OpenSSL refuses a client's certificate, and what is to be done about it.
+std::string VerifyText(const FailedHandshake& failed) {
+  switch (failed.verify_error) {
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+      return fmt::format("is from an authority ({}) that is not in client_ca",
+                         failed.client_issuer);
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+      return "is self-signed, and not in client_ca";
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return "has expired, or an authority of its chain has";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return "is not valid yet: is this machine's clock right?";
+    case X509_V_ERR_CERT_REVOKED:
+      return "is revoked";
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+      return "cannot be checked: client_crl has no revocation list of one of its authorities";
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+      return "cannot be checked: the revocation list is out of date; fetch the new one, and reload";
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+      return "has more authorities above it than client_depth allows";
+    case X509_V_ERR_INVALID_PURPOSE:
+      return "is not meant for TLS clients (its key usage, or its authority's)";
+    default:
+      return fmt::format("is refused: {}", X509_verify_cert_error_string(failed.verify_error));
+  }
+}
+
+Explanation ClientRefused(const FailedHandshake& failed) {
+  return {HandshakeFailure::kClientCertificateRefused,
+          fmt::format("the client's certificate ({}) {}", failed.client, VerifyText(failed))};
+}
+
+// RFC 8446 section 4.4.2: an empty certificate list is how a client says that it has none.
+Explanation ClientMissing() {
+  return {HandshakeFailure::kClientCertificateMissing,
+          "the client sent no certificate, which this listener requires; client_certificates = "
+          "\"optional\" would admit it"};
 }
 
 // What the alerts that clients send for certificates mean to the one who serves them.
@@ -93,47 +148,66 @@ std::string_view AlertMeaning(int alert) {
   }
 }
 
-Explanation PeerAlert(int alert) {
+// What may be behind a client's distrust, as far as it can be told from here.
+std::string_view ChainFlaw(SSL* ssl) {
+  const X509* leaf = SSL_get_certificate(ssl);
+  if (leaf == nullptr) return "";
+  if (X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_issuer_name(leaf)) == 0) {
+    return ", which is self-signed";
+  }
+  STACK_OF(X509)* chain = nullptr;
+  if (SSL_get0_chain_certs(ssl, &chain) == 1 && sk_X509_num(chain) > 0) return "";
+  return ", which is sent without those of its intermediate authorities";
+}
+
+Explanation PeerAlert(SSL* ssl, int alert) {
   const std::string_view name = AlertName(alert);
-  return {
-      HandshakeFailure::kPeerAlert,
-      fmt::format("the client sent alert {}{}",
-                  name.empty() ? std::to_string(alert) : std::string(name), AlertMeaning(alert))};
+  const bool distrust = alert == SSL_AD_UNKNOWN_CA || alert == SSL_AD_CERTIFICATE_UNKNOWN;
+  return {HandshakeFailure::kPeerAlert,
+          fmt::format("the client sent alert {}{}{}",
+                      name.empty() ? std::to_string(alert) : std::string(name), AlertMeaning(alert),
+                      distrust ? ChainFlaw(ssl) : "")};
 }
 
 }  // namespace
 
-Explanation ExplainFailure(SSL* ssl, const ClientOffer& offer, std::span<const uint16_t> groups) {
+Explanation ExplainFailure(SSL* ssl, const FailedHandshake& failed) {
   const unsigned long code = ERR_peek_error();
   const int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
   const std::string text = TakeOpensslError();
   // Alerts are reasons from 1,000 on; far above are those common to all of OpenSSL.
   if (reason >= SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + 255) {
-    return PeerAlert(reason - SSL_AD_REASON_OFFSET);
+    return PeerAlert(ssl, reason - SSL_AD_REASON_OFFSET);
   }
   if (code == 0 && (SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN) != 0) {
-    return PeerAlert(SSL_AD_CLOSE_NOTIFY);
+    return PeerAlert(ssl, SSL_AD_CLOSE_NOTIFY);
   }
   switch (reason) {
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_UNKNOWN_PROTOCOL:
     case SSL_R_VERSION_TOO_LOW:
     case SSL_R_VERSION_TOO_HIGH:
-      return NoVersion(ssl, offer);
+      return NoVersion(ssl, failed);
     case SSL_R_INAPPROPRIATE_FALLBACK:
       return {HandshakeFailure::kNoSharedVersion,
               fmt::format("the client fell back to {} after a failure though it can do better",
-                          DescribeVersions(offer).substr(sizeof("at most ") - 1))};
+                          DescribeVersions(failed.offer).substr(sizeof("at most ") - 1))};
     case SSL_R_NO_SHARED_CIPHER:
-      return NoCipher(ssl, offer, groups);
+      return NoCipher(ssl, failed);
     case SSL_R_NO_SUITABLE_KEY_SHARE:
     case SSL_R_NO_SUITABLE_GROUPS:
     case SSL_R_MISSING_SUPPORTED_GROUPS_EXTENSION:
-      return NoGroup(offer, groups);
+      return NoGroup(failed);
     case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
     case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
       return {HandshakeFailure::kNoSharedCipher,
               "none of the client's signature algorithms suits the key of the certificate"};
+    case SSL_R_NO_APPLICATION_PROTOCOL:
+      return NoProtocol(failed);
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+      return ClientMissing();
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:
+      return ClientRefused(failed);
     default:
       return {HandshakeFailure::kProtocol, text};
   }

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
+#include <string_view>
 
 #include "postern/tls/handshake.h"
 #include "tls/client_offer.h"
+#include "tls/policy_context.h"
 
 namespace postern::tls {
 
@@ -15,8 +16,18 @@ struct Explanation {
   std::string detail;
 };
 
-// ExplainFailure reads the cause from OpenSSL's error queue and empties it. `groups` are those that
-// the server accepts.
-Explanation ExplainFailure(SSL* ssl, const ClientOffer& offer, std::span<const uint16_t> groups);
+// What a handshake knows of itself when it has failed.
+struct FailedHandshake {
+  const ClientOffer& offer;
+  const PolicyContext& policy;
+  std::string_view service;
+  // Of a client's certificate that did not verify: OpenSSL's reason (X509_V_ERR_*), whose it was.
+  int verify_error = X509_V_OK;
+  std::string_view client;
+  std::string_view client_issuer;
+};
+
+// ExplainFailure reads the cause from OpenSSL's error queue and empties it.
+Explanation ExplainFailure(SSL* ssl, const FailedHandshake& failed);
 
 }  // namespace postern::tls

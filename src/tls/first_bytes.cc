@@ -94,7 +94,7 @@ FirstBytes JudgeText(std::string_view text) {
 
 // RFC 5246 appendix E.2: two octets of length with the high bit set, CLIENT-HELLO (1), the version
 // asked for.
-FirstBytes JudgeSslv2(Bytes wire) {
+FirstBytes JudgeSslv2(Bytes wire, bool accept) {
   if (wire.size() >= 3 && At(wire, 2) != 1) return NotTls(wire);
   if (wire.size() < 5) return {};
   const unsigned major = At(wire, 3);
@@ -103,17 +103,18 @@ FirstBytes JudgeSslv2(Bytes wire) {
     return Refuse(HandshakeFailure::kSslv2, "the client speaks SSLv2 and nothing newer");
   }
   if (major != 3 || minor > 4) return NotTls(wire);
+  if (accept && minor > 0) return {FirstBytes::Kind::kTls, HandshakeFailure::kNone, {}};
   constexpr std::array<std::string_view, 5> kVersions = {"SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2",
                                                          "TLSv1.3"};
   return Refuse(HandshakeFailure::kSslv2,
                 fmt::format("the client opens with an SSLv2-format ClientHello (for at most {}), "
-                            "which is not accepted",
-                            kVersions[minor]));
+                            "which is not accepted{}",
+                            kVersions[minor], minor > 0 ? "; policy = \"old\" accepts it" : ""));
 }
 
 }  // namespace
 
-FirstBytes ClassifyFirstBytes(Bytes wire) {
+FirstBytes ClassifyFirstBytes(Bytes wire, bool sslv2_hello) {
   if (wire.empty()) return {};
   const unsigned type = At(wire, 0);
   if (type >= 20 && type <= 23) {
@@ -122,7 +123,7 @@ FirstBytes ClassifyFirstBytes(Bytes wire) {
     if (wire.size() < 3) return {};
     return {FirstBytes::Kind::kTls, HandshakeFailure::kNone, {}};
   }
-  if ((type & 0x80) != 0) return JudgeSslv2(wire);
+  if ((type & 0x80) != 0) return JudgeSslv2(wire, sslv2_hello);
   const Bytes extract = wire.first(std::min(wire.size(), kExtract));
   const auto text = [](std::byte b) { return IsText(std::to_integer<unsigned>(b)); };
   if (std::ranges::all_of(extract, text)) return JudgeText(AsText(wire));

@@ -14,8 +14,9 @@ struct FirstBytes {
   std::string detail;  // kRefused: one clause with a bounded extract of what came, unescaped
 };
 
-// ClassifyFirstBytes judges all octets that have come so far. kTls means "looks like a TLS record":
-// libssl judges the rest.
-FirstBytes ClassifyFirstBytes(Bytes wire);
+// ClassifyFirstBytes judges all octets that have come so far. kTls means "looks like a TLS record"
+// or, with `sslv2_hello`, like a ClientHello in SSLv2's format that asks for TLS: libssl judges the
+// rest.
+FirstBytes ClassifyFirstBytes(Bytes wire, bool sslv2_hello = false);
 
 }  // namespace postern::tls

@@ -20,6 +20,12 @@ std::string_view ToString(HandshakeFailure failure) {
       return "no-shared-cipher";
     case HandshakeFailure::kNoSharedGroup:
       return "no-shared-group";
+    case HandshakeFailure::kNoApplicationProtocol:
+      return "no-application-protocol";
+    case HandshakeFailure::kClientCertificateMissing:
+      return "client-certificate-missing";
+    case HandshakeFailure::kClientCertificateRefused:
+      return "client-certificate-refused";
     case HandshakeFailure::kPeerAlert:
       return "peer-alert";
     case HandshakeFailure::kTooLarge:
@@ -28,6 +34,12 @@ std::string_view ToString(HandshakeFailure failure) {
       return "protocol";
     case HandshakeFailure::kInternal:
       return "internal";
+    case HandshakeFailure::kTimeout:
+      return "timeout";
+    case HandshakeFailure::kGone:
+      return "client-gone";
+    case HandshakeFailure::kStopped:
+      return "stopped";
   }
   return "unknown";
 }

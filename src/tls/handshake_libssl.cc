@@ -7,12 +7,15 @@
 
 #include <openssl/err.h>
 
+#include <span>
 #include <string>
 #include <utility>
 
 #include "postern/base/check.h"
 #include "postern/base/limits.h"
+#include "tls/alpn.h"
 #include "tls/client_offer.h"
+#include "tls/client_trust.h"
 #include "tls/engine.h"
 #include "tls/explain.h"
 #include "tls/first_bytes.h"
@@ -43,6 +46,10 @@ class LibsslHandshake final : public Handshake {
 
   // The ClientHello is in: choose the certificate. False sets `alert`.
   bool OnClientHello(int& alert);
+  // A client's certificate does not verify.
+  void OnVerifyFailure(int error, const X509* certificate);
+  // ALPN; `offered` as on the wire.
+  AlpnChoice OnAlpn(Bytes offered);
   bool served_by_name() const { return by_name_; }
   HandshakeWatch& watch() { return watch_; }
 
@@ -62,6 +69,9 @@ class LibsslHandshake final : public Handshake {
   HandshakeWatch watch_;
   ClientOffer offer_;
   std::string internal_;  // what went wrong on our side within a callback
+  int verify_error_ = X509_V_OK;
+  std::string refused_client_;  // whose certificate did not verify
+  std::string refused_issuer_;
   bool by_name_ = false;
   bool classified_ = false;
   HandshakeState state_ = HandshakeState::kNeedMore;
@@ -83,6 +93,34 @@ int ServerNameCallback(SSL* ssl, int*, void*) {
   return handshake->served_by_name() ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
+// libssl asks for an answer even where there is nothing to select.
+int AlpnCallback(SSL* ssl, const unsigned char** out, unsigned char* out_size,
+                 const unsigned char* offered, unsigned size, void*) {
+  auto* handshake = static_cast<LibsslHandshake*>(SSL_get_app_data(ssl));
+  const AlpnChoice choice = handshake->OnAlpn(std::as_bytes(std::span(offered, size)));
+  switch (choice.kind) {
+    case AlpnChoice::Kind::kNone:
+      return SSL_TLSEXT_ERR_NOACK;
+    case AlpnChoice::Kind::kSelected:
+      *out = AsUnsigned(AsBytes(choice.protocol));
+      *out_size = static_cast<unsigned char>(choice.protocol.size());
+      return SSL_TLSEXT_ERR_OK;
+    case AlpnChoice::Kind::kForeign:
+      break;
+  }
+  // RFC 7301 section 3.2: no_application_protocol.
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+int VerifyCallback(int good, X509_STORE_CTX* store) {
+  if (good == 1) return 1;
+  auto* ssl =
+      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  static_cast<LibsslHandshake*>(SSL_get_app_data(ssl))
+      ->OnVerifyFailure(X509_STORE_CTX_get_error(store), X509_STORE_CTX_get0_cert(store));
+  return 0;
+}
+
 void KeyLogCallback(const SSL* ssl, const char* line) {
   auto* handshake = static_cast<LibsslHandshake*>(SSL_get_app_data(ssl));
   if (handshake != nullptr) handshake->watch().OnKeyLog(line);
@@ -98,6 +136,16 @@ std::string_view NegotiatedGroup(SSL* ssl) {
       return GroupName(24);
     case NID_X25519:
       return GroupName(29);
+    case NID_secp521r1:
+      return GroupName(25);
+    case NID_X448:
+      return GroupName(30);
+    case NID_ffdhe2048:
+      return GroupName(256);
+    case NID_ffdhe3072:
+      return GroupName(257);
+    case NID_ffdhe4096:
+      return GroupName(258);
     default:
       return (group & TLSEXT_nid_unknown) != 0 ? GroupName(static_cast<uint16_t>(group & 0xFFFF))
                                                : std::string_view();
@@ -146,6 +194,19 @@ bool LibsslHandshake::OnClientHello(int& alert) {
   return true;
 }
 
+void LibsslHandshake::OnVerifyFailure(int error, const X509* certificate) {
+  verify_error_ = error;
+  if (certificate == nullptr) return;
+  refused_client_ = SubjectText(certificate);
+  refused_issuer_ = IssuerText(certificate);
+}
+
+AlpnChoice LibsslHandshake::OnAlpn(Bytes offered) {
+  const AlpnChoice choice = ChooseAlpn(service_, offered);
+  if (choice.kind == AlpnChoice::Kind::kSelected) facts_.alpn = choice.protocol;
+  return choice;
+}
+
 Handshake::Progress LibsslHandshake::Failed(HandshakeFailure failure, std::string detail,
                                             size_t consumed) {
   state_ = HandshakeState::kFailed;
@@ -161,7 +222,7 @@ Handshake::Progress LibsslHandshake::Advance(Bytes wire, std::vector<std::byte>&
     return Failed(HandshakeFailure::kInternal, "no memory for a handshake", 0);
   }
   if (!classified_) {
-    FirstBytes first = ClassifyFirstBytes(wire);
+    FirstBytes first = ClassifyFirstBytes(wire, policy_->sslv2_hello);
     if (first.kind == FirstBytes::Kind::kNeedMore) return {};
     if (first.kind == FirstBytes::Kind::kRefused) {
       return Failed(first.failure, std::move(first.detail), wire.size());
@@ -191,7 +252,12 @@ Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& ou
     return {state_, consumed};
   }
   if (error != SSL_ERROR_WANT_READ) {
-    Explanation why = ExplainFailure(ssl_.get(), offer_, policy_->groups);
+    Explanation why = ExplainFailure(ssl_.get(), {.offer = offer_,
+                                                  .policy = *policy_,
+                                                  .service = service_,
+                                                  .verify_error = verify_error_,
+                                                  .client = refused_client_,
+                                                  .client_issuer = refused_issuer_});
     if (!internal_.empty()) why = {HandshakeFailure::kInternal, internal_};
     return Failed(why.failure, std::move(why.detail), consumed);
   }
@@ -212,6 +278,8 @@ void LibsslHandshake::Establish() {
   facts_.cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl));
   facts_.group = NegotiatedGroup(ssl);
   facts_.resumed = SSL_session_reused(ssl) == 1;
+  // A resumed session carries the certificate that was verified when it began.
+  if (const X509* client = SSL_get0_peer_certificate(ssl)) facts_.client = SubjectText(client);
   // The connection may last for days; the key that its certificate had must not.
   SSL_certs_clear(ssl);
   SSL_set_app_data(ssl, nullptr);
@@ -231,6 +299,8 @@ std::unique_ptr<Record> LibsslHandshake::TakeRecord() {
 void SetHandshakeCallbacks(SSL_CTX* context) {
   SSL_CTX_set_client_hello_cb(context, ClientHelloCallback, nullptr);
   SSL_CTX_set_tlsext_servername_callback(context, ServerNameCallback);
+  SSL_CTX_set_alpn_select_cb(context, AlpnCallback, nullptr);
+  SSL_CTX_set_verify(context, SSL_CTX_get_verify_mode(context), VerifyCallback);
   // Costly: libssl prints every secret octet by octet.
   if (UseOwnKdf() == nullptr) SSL_CTX_set_keylog_callback(context, KeyLogCallback);
 }

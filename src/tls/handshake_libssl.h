@@ -9,7 +9,7 @@
 
 namespace postern::tls {
 
-// SetHandshakeCallbacks prepares a base context for the handshakes below.
+// SetHandshakeCallbacks prepares a policy's context for the handshakes below; call it last.
 void SetHandshakeCallbacks(SSL_CTX* context);
 
 // Never nullptr: without memory the handshake fails at the first Advance.

@@ -17,6 +17,7 @@
 #include "postern/os/unique_fd.h"
 #include "postern/pki/self_signed.h"
 #include "postern/shm/ticket_keys.h"
+#include "postern/tls/policy.h"
 #include "postern/tls/server_contexts.h"
 #include "tls/certificate_source.h"
 
@@ -57,13 +58,17 @@ postern::pki::Pair MakePair() {
   return std::move(*pair);
 }
 
-postern::tls::ServerContexts& Contexts() {
+const postern::shm::TicketKeys& Keys() {
   static auto master = postern::shm::TicketKeyMaster::Create();
   POSTERN_CHECK(master.has_value());
   static auto keys = postern::shm::TicketKeys::Map(master->fd());
   POSTERN_CHECK(keys.has_value());
+  return *keys;
+}
+
+postern::tls::ServerContexts& Contexts() {
   static auto contexts =
-      postern::tls::CreateServerContexts(std::make_unique<OnePair>(MakePair()), *keys, 4);
+      postern::tls::CreateServerContexts(std::make_unique<OnePair>(MakePair()), Keys(), 4);
   POSTERN_CHECK(contexts.has_value());
   return **contexts;
 }
@@ -80,10 +85,35 @@ bool IsAboutFirstOctets(HandshakeFailure failure) {
          failure == HandshakeFailure::kSslv2 || failure == HandshakeFailure::kNotTls;
 }
 
+// The policies that an input is tried under: the default one, what old clients get, and one that
+// refuses most offers, so that their failures have to be explained.
+const std::vector<postern::tls::PolicyContextPtr>& Policies() {
+  static const auto contexts = [] {
+    using postern::config::Policy;
+    std::vector<Policy> policies(3);
+    policies[0] = *postern::config::FindPolicy(postern::config::BuiltInPolicies(), "intermediate");
+    policies[1] = *postern::config::FindPolicy(postern::config::BuiltInPolicies(), "old");
+    policies[2] = policies[0];
+    policies[2].name = "narrow";
+    policies[2].ciphers = "ECDHE-RSA-AES256-GCM-SHA384";
+    policies[2].ciphersuites = "TLS_CHACHA20_POLY1305_SHA256";
+    policies[2].groups = "P-384";
+    std::vector<postern::tls::PolicyContextPtr> made;
+    for (const Policy& policy : policies) {
+      auto context =
+          postern::tls::MakePolicyContext(postern::generation::SettingsOf(policy), {}, Keys());
+      POSTERN_CHECK(context.has_value());
+      made.push_back(std::move(*context));
+    }
+    return made;
+  }();
+  return contexts;
+}
+
 // Offers the input in pieces of `piece` octets, unconsumed ones again, as the session does.
-Outcome Run(Bytes input, size_t piece) {
+Outcome Run(Bytes input, size_t piece, const postern::tls::PolicyContextPtr& policy) {
   const std::unique_ptr<Handshake> handshake =
-      Contexts().Begin({.listener = "imaps", .service = "imap"});
+      Contexts().Begin({.listener = "imaps", .service = "imap", .policy = policy});
   std::vector<std::byte> waiting;
   std::vector<std::byte> out;
   HandshakeState state = HandshakeState::kNeedMore;
@@ -99,6 +129,7 @@ Outcome Run(Bytes input, size_t piece) {
   const bool failed = state == HandshakeState::kFailed;
   POSTERN_CHECK(failed == (handshake->failure() != HandshakeFailure::kNone));
   POSTERN_CHECK(failed == !handshake->failure_detail().empty());
+  POSTERN_CHECK(handshake->failure_detail().size() < 1000);  // it goes into a log line
   POSTERN_CHECK(handshake->failure() != HandshakeFailure::kInternal);
   POSTERN_CHECK(handshake->facts().sni.size() <= postern::limits::kMaxHostName);
   return {state, handshake->failure()};
@@ -108,11 +139,13 @@ Outcome Run(Bytes input, size_t piece) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Bytes input = std::as_bytes(std::span(data, size));
-  const Outcome whole = Run(input, SIZE_MAX);
-  const Outcome pieces = Run(input, 7);
-  // How the network cut the stream must not matter.
-  POSTERN_CHECK(whole.state == pieces.state);
-  POSTERN_CHECK(IsAboutFirstOctets(whole.failure) == IsAboutFirstOctets(pieces.failure));
-  POSTERN_CHECK(IsAboutFirstOctets(whole.failure) || whole.failure == pieces.failure);
+  for (const auto& policy : Policies()) {
+    const Outcome whole = Run(input, SIZE_MAX, policy);
+    const Outcome pieces = Run(input, 7, policy);
+    // How the network cut the stream must not matter.
+    POSTERN_CHECK(whole.state == pieces.state);
+    POSTERN_CHECK(IsAboutFirstOctets(whole.failure) == IsAboutFirstOctets(pieces.failure));
+    POSTERN_CHECK(IsAboutFirstOctets(whole.failure) || whole.failure == pieces.failure);
+  }
   return 0;
 }

@@ -136,6 +136,7 @@ struct Config {
   std::vector<Backend> backends;
   // The built-in ones, then those of the file.
   std::vector<Policy> policies{BuiltInPolicies().begin(), BuiltInPolicies().end()};
+  std::string default_policy = std::string(kDefaultPolicy);  // [tls] policy
   Limits limits;
   Tickets tickets;
   uint64_t drain_timeout_ms = 30'000;    // [timeouts] drain

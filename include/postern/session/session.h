@@ -81,6 +81,7 @@ class Session final : private relay::StreamOwner {
   void FeedHandshake(Bytes bytes);
   void Established();
   void HandshakeFailed();
+  void CountFailure(tls::HandshakeFailure failure);
 
   // Back end (session_backend.cc)
   void BeginConnecting();

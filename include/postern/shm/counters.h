@@ -1,8 +1,11 @@
 // Counters of one worker: a shared page per worker, written by it alone and read by the master, so
-// that status and metrics ask nobody. Layout version 1, 2026-11-22.
+// that status and metrics ask nobody. Layout version 2, 2026-11-22 (1 had no
+// counters by reason).
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace postern::shm {
@@ -23,23 +26,27 @@ class Counter {
   std::atomic<uint64_t> value_{0};
 };
 
+// Reasons of failed handshakes; their numbers are tls::HandshakeFailure's.
+inline constexpr size_t kFailureKinds = 24;
+
 // Counters survive the worker's death: its successor goes on counting in the same page, after it
 // has set the gauges (marked so) to zero.
 struct WorkerCounters {
-  Counter connections;         // gauge: clients held now
-  Counter handshaking;         // gauge: of these, not yet through the handshake
-  Counter accepted;            // connections taken
-  Counter handshakes_full;     // completed without resumption
-  Counter handshakes_resumed;  // completed by ticket
-  Counter handshakes_failed;   // ended before completion, whatever the cause
-  Counter backend_failed;      // connections for which no back end could be had
-  Counter bytes_from_clients;  // plaintext octets relayed to back ends
-  Counter bytes_to_clients;    // plaintext octets relayed to clients
-  Counter accept_paused;       // times that accepting stopped at a limit
-  Counter accept_errors;       // accepts that failed (EMFILE and the like)
-  Counter buffers_starved;     // receives that found no free buffer slot
-  Counter log_lines_dropped;   // lines lost to a stuck or full log
-  Counter generation;          // gauge: number of the generation in use
+  Counter connections;                          // gauge: clients held now
+  Counter handshaking;                          // gauge: of these, not yet through the handshake
+  Counter accepted;                             // connections taken
+  Counter handshakes_full;                      // completed without resumption
+  Counter handshakes_resumed;                   // completed by ticket
+  Counter handshakes_failed;                    // ended before completion, whatever the cause
+  Counter backend_failed;                       // connections for which no back end could be had
+  Counter bytes_from_clients;                   // plaintext octets relayed to back ends
+  Counter bytes_to_clients;                     // plaintext octets relayed to clients
+  Counter accept_paused;                        // times that accepting stopped at a limit
+  Counter accept_errors;                        // accepts that failed (EMFILE and the like)
+  Counter buffers_starved;                      // receives that found no free buffer slot
+  Counter log_lines_dropped;                    // lines lost to a stuck or full log
+  Counter generation;                           // gauge: number of the generation in use
+  std::array<Counter, kFailureKinds> failures;  // of handshakes_failed, by reason
 };
 
 }  // namespace postern::shm

@@ -26,11 +26,18 @@ enum class HandshakeFailure : uint8_t {
   kNoSharedVersion,  // the client's versions and ours do not meet
   kNoSharedCipher,
   kNoSharedGroup,
-  kPeerAlert,  // the client refused: its alert is in the detail
-  kTooLarge,   // more than limits::kMaxHandshakeBytes
-  kProtocol,   // anything else that OpenSSL found wrong
-  kInternal,   // ours: no context, no memory
+  kNoApplicationProtocol,     // ALPN names protocols of other services alone
+  kClientCertificateMissing,  // the listener requires one
+  kClientCertificateRefused,  // it does not verify
+  kPeerAlert,                 // the client refused: its alert is in the detail
+  kTooLarge,                  // more than limits::kMaxHandshakeBytes
+  kProtocol,                  // anything else that OpenSSL found wrong
+  kInternal,                  // ours: no context, no memory
+  kTimeout,                   // not complete in time (the session's to say, as the next two)
+  kGone,                      // the client went away
+  kStopped,                   // Postern was stopped meanwhile
 };
+inline constexpr size_t kHandshakeFailures = static_cast<size_t>(HandshakeFailure::kStopped) + 1;
 std::string_view ToString(HandshakeFailure failure);  // "plain-http": for logs and metrics
 
 // What the log line tells of a handshake; texts are OpenSSL's names or what the client sent.
@@ -40,6 +47,8 @@ struct HandshakeFacts {
   std::string_view group;    // "X25519"; static storage, empty when there was no key exchange
   std::string sni;           // lower case; empty when the client sent none
   std::string certificate;   // name of the pair that was served
+  std::string client;        // subject of the client's certificate, verified; RFC 4514
+  std::string_view alpn;     // the protocol that was selected; static storage
   bool resumed = false;
 };
 

@@ -58,7 +58,7 @@ TEST_CASE("First bytes tell what came", "[tls][first_bytes]") {
        "the client speaks SSLv2 and nothing newer"},
       {"\x80\x2e\x01\x03\x01\x00\x15"s, kRefused, HandshakeFailure::kSslv2,
        "the client opens with an SSLv2-format ClientHello (for at most TLSv1.0), which is not "
-       "accepted"},
+       "accepted; policy = \"old\" accepts it"},
       {"\x80\x2e\x01\x03"s, kNeedMore},
       {"\x80", kNeedMore},
       {"\x80\x2e\x04"s, kRefused, HandshakeFailure::kNotTls,
@@ -77,6 +77,19 @@ TEST_CASE("First bytes tell what came", "[tls][first_bytes]") {
     CHECK(judged.failure == c.failure);
     CHECK(judged.detail == c.detail);
   }
+}
+
+TEST_CASE("An SSLv2-format ClientHello for TLS is left to libssl where it is accepted",
+          "[tls][first_bytes]") {
+  const auto judge = [](const std::string& wire) {
+    return ClassifyFirstBytes(AsBytes(wire), true).kind;
+  };
+  CHECK(judge("\x80\x2e\x01\x03\x01"s) == kTls);
+  CHECK(judge("\x80\x2e\x01\x03\x03"s) == kTls);
+  CHECK(judge("\x80\x2e\x01\x03"s) == kNeedMore);
+  CHECK(judge("\x80\x2e\x01\x03\x00"s) == kRefused);  // SSLv3 at most
+  CHECK(judge("\x80\x2e\x01\x00\x02"s) == kRefused);  // SSLv2 itself
+  CHECK(judge("\x80\x2e\x04"s) == kRefused);
 }
 
 TEST_CASE("What a peer sent is quoted to a bound", "[tls][first_bytes]") {

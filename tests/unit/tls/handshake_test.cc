@@ -8,6 +8,7 @@
 
 #include "tests/unit/catch.h"
 #include "tests/unit/tls/harness.h"
+#include "tls/policy_context.h"
 
 namespace postern::tls {
 namespace {
@@ -159,7 +160,8 @@ TEST_CASE("A client without a shared version is told so, and so is the log", "[t
   const Refusal refusal = Refuse(client);
   CHECK(refusal.failure == HandshakeFailure::kNoSharedVersion);
   CHECK(refusal.detail ==
-        "the client offers at most TLSv1.1, this listener wants TLSv1.2 or TLSv1.3");
+        "the client offers at most TLSv1.1, this listener wants TLSv1.2 or TLSv1.3; policy = "
+        "\"old\" would admit it (TLSv1.1, ECDHE-ECDSA-AES128-SHA)");
   CHECK(client.failed());
 }
 
@@ -171,7 +173,97 @@ TEST_CASE("A client without a shared suite is explained", "[tls][handshake]") {
   const Refusal refusal = Refuse(client);
   CHECK(refusal.failure == HandshakeFailure::kNoSharedCipher);
   CHECK(refusal.detail.starts_with("the client offers the suites AES128-SHA, AES256-SHA"));
-  CHECK(refusal.detail.ends_with("none of which this listener accepts"));
+  // The key is an ECDSA one, so that no policy could serve it.
+  CHECK(refusal.detail.find("none of which this listener accepts; OpenSSL 3.") !=
+        std::string::npos);
+}
+
+TEST_CASE("The strictest policy that admits a refused client is named", "[tls][handshake]") {
+  static const auto rsa = MakeContexts({MakePair(8, "rsa.example", KeyKind::kRsa)});
+  struct Row {
+    int version;
+    const char* ciphers;
+    std::string_view end;
+  };
+  const Row rows[] = {
+      {TLS1_2_VERSION, "AES128-SHA:ECDHE-RSA-AES256-SHA",
+       "; policy = \"old\" would admit it (TLSv1.2, ECDHE-RSA-AES256-SHA)"},
+      {TLS1_VERSION, "AES128-SHA:@SECLEVEL=0",
+       "; policy = \"old\" would admit it (TLSv1, AES128-SHA)"},
+      {TLS1_2_VERSION, "CAMELLIA256-SHA",
+       "; a policy with CAMELLIA256-SHA in its ciphers would admit it (TLSv1.2)"},
+      {TLS1_2_VERSION, "AECDH-AES128-SHA:@SECLEVEL=0", " has none of them"},
+  };
+  for (const Row& row : rows) {
+    TestClient client({}, [&row](SSL_CTX* context) {
+      OnlyVersion(row.version)(context);
+      SSL_CTX_set_cipher_list(context, row.ciphers);
+    });
+    const Refusal refusal = Refuse(client, rsa);
+    INFO(refusal.detail);
+    CHECK(refusal.detail.ends_with(row.end));
+  }
+}
+
+TEST_CASE("A ClientHello in SSLv2's format is answered where TLS 1.0 is", "[tls][handshake]") {
+  // RFC 5246 appendix E.2: TLSv1.0 with AES128-SHA, and SSLv2's own RC4.
+  const std::string challenge(16, 'c');
+  const std::string body = std::string("\x01\x03\x01\x00\x06\x00\x00\x00\x10", 9) +
+                           std::string("\x00\x00\x2f\x01\x00\x80", 6) + challenge;
+  const std::string hello = std::string("\x80", 1) + static_cast<char>(body.size()) + body;
+  static const auto rsa = MakeContexts({MakePair(9, "rsa.example", KeyKind::kRsa)});
+  const config::Policy* old = config::FindPolicy(config::BuiltInPolicies(), "old");
+  ListenerPolicy policy = kPolicy;
+  policy.policy =
+      MakePolicyContext(generation::SettingsOf(*old), {}, test::SharedKeys().view).value();
+  const auto handshake = rsa->Begin(policy);
+  std::vector<std::byte> out;
+  std::vector<std::byte> wire;
+  HandshakeState state = HandshakeState::kNeedMore;
+  for (const char octet : hello) {  // in pieces, as a network may cut it
+    wire.push_back(static_cast<std::byte>(octet));
+    const auto progress = handshake->Advance(wire, out);
+    wire.erase(wire.begin(), wire.begin() + static_cast<ptrdiff_t>(progress.consumed));
+    state = progress.state;
+  }
+  INFO(handshake->failure_detail());
+  CHECK(state == HandshakeState::kNeedMore);
+  // A handshake record of TLSv1.0 with a ServerHello of TLSv1.0.
+  REQUIRE(out.size() > 11);
+  CHECK(AsText(out).substr(0, 3) == "\x16\x03\x01");
+  CHECK(out[5] == std::byte{2});
+  CHECK(AsText(out).substr(9, 2) == "\x03\x01");
+
+  // Where it is not accepted the log says what would.
+  const Refusal refusal = Offer(hello);
+  CHECK(refusal.failure == HandshakeFailure::kSslv2);
+  CHECK(refusal.detail.ends_with("policy = \"old\" accepts it"));
+  // SSLv2 itself is nobody's.
+  const auto sslv2 = rsa->Begin(policy);
+  CHECK(sslv2->Advance(AsBytes(std::string_view("\x80\x2e\x01\x00\x02", 5)), out).state ==
+        HandshakeState::kFailed);
+  CHECK(sslv2->failure() == HandshakeFailure::kSslv2);
+}
+
+TEST_CASE("Tiny records make no handshake endless", "[tls][handshake]") {
+  // A ClientHello cut into records of one octet is legal, and costs six octets for each.
+  TestClient client("mail.example", OnlyVersion(TLS1_3_VERSION));
+  const std::vector<std::byte> hello = client.Handshake({});
+  std::string tiny;
+  for (size_t i = 5; i < hello.size(); ++i) {
+    tiny += std::string("\x16\x03\x01\x00\x01", 5) + static_cast<char>(hello[i]);
+  }
+  const auto handshake = OneHost()->Begin(kPolicy);
+  std::vector<std::byte> out;
+  CHECK(handshake->Advance(AsBytes(tiny), out).state == HandshakeState::kNeedMore);
+  CHECK_FALSE(out.empty());
+  // One that announces more than a ClientHello can be is cut off, whatever its records are.
+  const auto flood = OneHost()->Begin(kPolicy);
+  std::string endless = std::string("\x16\x03\x01\x00\x01\x01", 6);
+  endless += std::string("\x16\x03\x01\x00\x03\xff\xff\xff", 8);
+  for (int i = 0; i < 40'000; ++i) endless += std::string("\x16\x03\x01\x00\x01\x00", 6);
+  out.clear();
+  CHECK(flood->Advance(AsBytes(endless), out).state == HandshakeState::kFailed);
 }
 
 TEST_CASE("A client whose suites do not suit the key is explained", "[tls][handshake]") {
@@ -181,7 +273,9 @@ TEST_CASE("A client whose suites do not suit the key is explained", "[tls][hands
   });
   const Refusal refusal = Refuse(client);
   CHECK(refusal.failure == HandshakeFailure::kNoSharedCipher);
-  CHECK(refusal.detail.ends_with("none of which suits the key of the certificate"));
+  CHECK(refusal.detail.ends_with(
+      "none of which suits the key of the certificate; a certificate with an RSA key for this name "
+      "would serve it (ECDHE-RSA-AES128-GCM-SHA256)"));
 }
 
 TEST_CASE("A client without a shared group is explained", "[tls][handshake]") {
@@ -196,7 +290,8 @@ TEST_CASE("A client without a shared group is explained", "[tls][handshake]") {
   CHECK(refusal.failure == HandshakeFailure::kNoSharedGroup);
   CHECK(refusal.detail.starts_with(
       "the client offers the key exchange groups P-521, this listener wants "));
-  CHECK(refusal.detail.ends_with("X25519 or P-256 or P-384"));
+  CHECK(refusal.detail.ends_with(
+      "X25519 or P-256 or P-384; a policy with P-521 in its groups would admit it"));
 }
 
 TEST_CASE("A client that refuses the certificate is quoted", "[tls][handshake]") {
@@ -207,7 +302,9 @@ TEST_CASE("A client that refuses the certificate is quoted", "[tls][handshake]")
   });
   const Refusal refusal = Refuse(client);
   CHECK(refusal.failure == HandshakeFailure::kPeerAlert);
-  CHECK(refusal.detail == "the client sent alert unknown_ca: it does not trust the certificate");
+  CHECK(refusal.detail ==
+        "the client sent alert unknown_ca: it does not trust the certificate, which is "
+        "self-signed");
 }
 
 TEST_CASE("A client that hangs up politely is quoted", "[tls][handshake]") {
@@ -240,7 +337,7 @@ TEST_CASE("A handshake without end is cut off", "[tls][handshake]") {
 
 TEST_CASE("Every failure has a name of its own", "[tls][handshake]") {
   std::vector<std::string_view> names;
-  for (int i = 0; i <= static_cast<int>(HandshakeFailure::kInternal); ++i) {
+  for (int i = 0; i <= static_cast<int>(HandshakeFailure::kStopped); ++i) {
     names.push_back(ToString(static_cast<HandshakeFailure>(i)));
   }
   std::ranges::sort(names);

@@ -1,0 +1,258 @@
+#include "tls/client_trust.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/unit/catch.h"
+#include "tests/unit/pki/make_certificate.h"
+#include "tests/unit/tls/harness.h"
+#include "tls/policy_context.h"
+
+namespace postern::tls {
+namespace {
+
+using config::ClientMode;
+
+struct CrlDelete {
+  void operator()(X509_CRL* p) const { X509_CRL_free(p); }
+};
+
+std::vector<std::byte> Der(const auto* object, auto encode) {
+  unsigned char* der = nullptr;
+  const int size = encode(object, &der);
+  const Bytes octets = std::as_bytes(std::span(der, static_cast<size_t>(size)));
+  std::vector<std::byte> result(octets.begin(), octets.end());
+  OPENSSL_free(der);
+  return result;
+}
+
+// An authority with what it signs.
+class Authority {
+ public:
+  explicit Authority(const std::string& name, const Authority* above = nullptr)
+      : key_(pki::MakeEcKey()) {
+    pki::CertificateSpec spec;
+    spec.common_name = name;
+    spec.alternative_names = "";
+    certificate_ = pki::MakeCertificate(spec, key_.get(),
+                                        above == nullptr ? nullptr : above->certificate_.get(),
+                                        above == nullptr ? nullptr : above->key_.get());
+    X509_EXTENSION* ca =
+        X509V3_EXT_conf_nid(nullptr, nullptr, NID_basic_constraints, "critical,CA:TRUE");
+    X509_add_ext(certificate_.get(), ca, -1);
+    X509_EXTENSION_free(ca);
+    REQUIRE(X509_sign(certificate_.get(), (above == nullptr ? *this : *above).key_.get(),
+                      EVP_sha256()) > 0);
+  }
+
+  struct Client {
+    pki::KeyPtr key;
+    pki::X509Ptr certificate;
+    std::vector<X509*> chain;
+  };
+  Client Issue(const std::string& name, long not_after = 86'400) const {
+    pki::CertificateSpec spec;
+    spec.common_name = name;
+    spec.not_after = not_after;
+    pki::KeyPtr key = pki::MakeEcKey();
+    pki::X509Ptr certificate =
+        pki::MakeCertificate(spec, key.get(), certificate_.get(), key_.get());
+    return {std::move(key), std::move(certificate), {certificate_.get()}};
+  }
+
+  std::vector<std::byte> der() const { return Der(certificate_.get(), i2d_X509); }
+
+  // A revocation list of `revoked`, good for `seconds` from now.
+  std::vector<std::byte> List(long seconds, const X509* revoked = nullptr) const {
+    const std::unique_ptr<X509_CRL, CrlDelete> list(X509_CRL_new());
+    X509_CRL_set_version(list.get(), 1);
+    X509_CRL_set_issuer_name(list.get(), X509_get_subject_name(certificate_.get()));
+    ASN1_TIME* time = ASN1_TIME_new();
+    X509_gmtime_adj(time, -86'400);
+    X509_CRL_set1_lastUpdate(list.get(), time);
+    if (revoked != nullptr) {
+      X509_REVOKED* entry = X509_REVOKED_new();
+      X509_REVOKED_set_serialNumber(entry,
+                                    const_cast<ASN1_INTEGER*>(X509_get0_serialNumber(revoked)));
+      X509_REVOKED_set_revocationDate(entry, time);
+      REQUIRE(X509_CRL_add0_revoked(list.get(), entry) == 1);
+    }
+    X509_gmtime_adj(time, seconds);
+    X509_CRL_set1_nextUpdate(list.get(), time);
+    ASN1_TIME_free(time);
+    REQUIRE(X509_CRL_sign(list.get(), key_.get(), EVP_sha256()) > 0);
+    return Der(list.get(), i2d_X509_CRL);
+  }
+
+ private:
+  pki::KeyPtr key_;
+  pki::X509Ptr certificate_;
+};
+
+const Authority& Ours() {
+  static const Authority authority("Our CA");
+  return authority;
+}
+
+ServerContexts& Server() {
+  static const auto contexts = test::MakeContexts({test::MakePair(41, "mail.example")});
+  return *contexts;
+}
+
+// What a listener asks for, with the memory behind it.
+struct Asking {
+  ClientMode mode = ClientMode::kRequired;
+  std::vector<std::vector<std::byte>> certificates{Ours().der()};
+  std::vector<std::vector<std::byte>> crls;
+  uint32_t depth = 3;
+
+  ListenerPolicy Policy() const {
+    generation::TrustSettings trust{{certificates.begin(), certificates.end()},
+                                    {crls.begin(), crls.end()}};
+    const config::Policy* policy =
+        config::FindPolicy(config::BuiltInPolicies(), config::kDefaultPolicy);
+    auto made = MakePolicyContext(generation::SettingsOf(*policy), {mode, depth, &trust},
+                                  test::SharedKeys().view);
+    if (!made) FAIL(made.error().ToString());
+    ListenerPolicy listener = test::kPolicy;
+    listener.policy = *made;
+    return listener;
+  }
+};
+
+test::TestClient::Configure As(const Authority::Client* client, int version) {
+  return [client, version](SSL_CTX* context) {
+    test::OnlyVersion(version)(context);
+    if (client == nullptr) return;
+    SSL_CTX_use_certificate(context, client->certificate.get());
+    SSL_CTX_use_PrivateKey(context, client->key.get());
+    for (X509* above : client->chain) SSL_CTX_add1_chain_cert(context, above);
+  };
+}
+
+// "let in: SUBJECT", or the failure with its words.
+std::string Outcome(const Asking& asking, const Authority::Client* client,
+                    int version = TLS1_3_VERSION) {
+  test::TestClient peer({}, As(client, version));
+  const auto handshake = Server().Begin(asking.Policy());
+  const test::Finished finished = test::Complete(*handshake, peer);
+  if (finished.state == HandshakeState::kEstablished) return "let in: " + handshake->facts().client;
+  return std::string(ToString(handshake->failure())) + ": " + handshake->failure_detail();
+}
+
+bool Says(const std::string& text, std::string_view phrase) {
+  if (text.find(phrase) != std::string::npos) return true;
+  UNSCOPED_INFO("\"" << text << "\" does not say \"" << phrase << "\"");
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("client certificates: required, optional and off", "[tls][clients]") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  const Authority::Client alice = Ours().Issue("alice");
+  const Authority theirs("Their CA");
+  const Authority::Client mallory = theirs.Issue("mallory");
+  Asking asking;
+  CHECK(Outcome(asking, &alice, version) == "let in: CN=alice");
+  CHECK(Outcome(asking, nullptr, version) ==
+        "client-certificate-missing: the client sent no certificate, which this listener "
+        "requires; client_certificates = \"optional\" would admit it");
+  CHECK(Outcome(asking, &mallory, version) ==
+        "client-certificate-refused: the client's certificate (CN=mallory) is from an authority "
+        "(CN=Their CA) that is not in client_ca");
+  asking.mode = ClientMode::kOptional;
+  CHECK(Outcome(asking, &alice, version) == "let in: CN=alice");
+  CHECK(Outcome(asking, nullptr, version) == "let in: ");
+  CHECK(Outcome(asking, &mallory, version).starts_with("client-certificate-refused: "));
+
+  // Without being asked a client sends none.
+  test::TestClient peer({}, As(&mallory, version));
+  const auto handshake = Server().Begin(test::kPolicy);
+  CHECK(test::Complete(*handshake, peer).state == HandshakeState::kEstablished);
+  CHECK(handshake->facts().client.empty());
+}
+
+TEST_CASE("client certificates: octets go both ways behind one", "[tls][clients]") {
+  // Its messages come between the client's first flight and its Finished: both engines count.
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  const Authority::Client alice = Ours().Issue("alice");
+  test::Connection connection = test::Connect(Server(), Asking{}.Policy(), {}, As(&alice, version));
+  CHECK(connection.client->Read(test::SealText(*connection.record, "* OK\r\n")) == "* OK\r\n");
+  CHECK(test::OpenAll(*connection.record, connection.client->Write("a\r\n")) == "a\r\n");
+}
+
+TEST_CASE("client certificates: expired, revoked, too deep", "[tls][clients]") {
+  const Authority::Client late = Ours().Issue("late", -60);
+  CHECK(Says(Outcome({}, &late), "(CN=late) has expired"));
+
+  const Authority::Client alice = Ours().Issue("alice");
+  const Authority::Client bob = Ours().Issue("bob");
+  Asking asking;
+  asking.crls = {Ours().List(86'400, bob.certificate.get())};
+  CHECK(Outcome(asking, &alice) == "let in: CN=alice");
+  CHECK(Says(Outcome(asking, &bob), "client-certificate-refused: "));
+  CHECK(Says(Outcome(asking, &bob), "(CN=bob) is revoked"));
+  asking.crls = {Ours().List(-60)};
+  CHECK(Says(Outcome(asking, &alice), "the revocation list is out of date"));
+
+  const Authority below("Below", &Ours());
+  const Authority::Client carol = below.Issue("carol");
+  asking.crls.clear();
+  CHECK(Outcome(asking, &carol) == "let in: CN=carol");
+  asking.depth = 0;
+  CHECK(Says(Outcome(asking, &carol), "more authorities above it than client_depth"));
+  asking.depth = 3;
+  // Trusting the lower authority is not trusting the one above it.
+  asking.certificates = {below.der()};
+  CHECK(Outcome(asking, &carol) == "let in: CN=carol");
+  CHECK(Says(Outcome(asking, &alice), "is not in client_ca"));
+  asking.certificates.push_back(Ours().der());
+  asking.crls = {below.List(86'400)};
+  CHECK(Says(Outcome(asking, &alice), "client_crl has no revocation list"));
+}
+
+TEST_CASE("client certificates: a session knows whom it let in, under its rules",
+          "[tls][clients]") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  const Authority::Client bob = Ours().Issue("bob");
+  Asking asking;
+  const auto resume_on = [&](const Asking& later) {
+    test::Connection first = test::Connect(Server(), asking.Policy(), {}, As(&bob, version));
+    first.client->Read({});
+    test::TestClient again({}, As(nullptr, version), first.client->session());
+    const auto handshake = Server().Begin(later.Policy());
+    if (test::Complete(*handshake, again).state != HandshakeState::kEstablished) {
+      return std::string("refused");
+    }
+    return (handshake->facts().resumed ? "resumed " : "full ") + handshake->facts().client;
+  };
+  CHECK(resume_on(asking) == "resumed CN=bob");
+  Asking revoked = asking;
+  revoked.crls = {Ours().List(86'400, bob.certificate.get())};
+  CHECK(resume_on(revoked) == "refused");
+  Asking other = asking;
+  other.certificates = {Authority("Their CA").der()};
+  CHECK(resume_on(other) == "refused");
+}
+
+TEST_CASE("client certificates: a policy that trusts nobody is refused", "[tls][clients]") {
+  const config::Policy* policy =
+      config::FindPolicy(config::BuiltInPolicies(), config::kDefaultPolicy);
+  const generation::TrustSettings nobody;
+  for (const generation::TrustSettings* trust :
+       {&nobody, static_cast<decltype(&nobody)>(nullptr)}) {
+    CHECK_FALSE(MakePolicyContext(generation::SettingsOf(*policy),
+                                  {ClientMode::kOptional, 3, trust}, test::SharedKeys().view)
+                    .has_value());
+  }
+}
+
+TEST_CASE("client certificates: subjects are bounded and escaped", "[tls][clients]") {
+  const Authority::Client odd = Ours().Issue("a\nb, c=\"d\"");
+  CHECK(SubjectText(odd.certificate.get()).find('\n') == std::string::npos);
+  CHECK(IssuerText(odd.certificate.get()) == "CN=Our CA");
+}
+
+}  // namespace postern::tls
