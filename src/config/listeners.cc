@@ -8,6 +8,7 @@
 
 #include "endpoint.h"
 #include "postern/config/suggest.h"
+#include "proxy.h"
 #include "sections.h"
 #include "services.h"
 
@@ -89,6 +90,7 @@ Listener ReadListener(Reading& reading, const std::string& name, const toml::tab
   table.OneOf<TlsMode>("tls", listener.tls, kTlsModes);
   ReadPolicyName(reading, table, listener.policy);
   ReadClientCertificates(reading, table, listener.clients);
+  ReadProxyIn(reading, table, listener.proxy);
   ReadBackendName(reading, table, listener);
   table.Duration("handshake_timeout", listener.timeouts.handshake_ms, kHandshakeRange);
   table.Duration("idle_timeout", listener.timeouts.idle_ms, kIdleRange);
@@ -114,6 +116,7 @@ Backend ReadBackend(Reading& reading, const std::string& name, const toml::table
     backend.servers.push_back(std::move(*server));
   }
   table.Duration("connect_timeout", backend.connect_timeout_ms, {100, 300'000});
+  ReadProxyOut(table, backend.proxy);
   table.Finish();
   return backend;
 }

@@ -47,6 +47,7 @@ class SettingsReader {
     if (Status policies = ReadPolicies(); !policies) return policies;
     if (Status trusts = ReadTrusts(); !trusts) return trusts;
     if (Status listeners = ReadListeners(); !listeners) return listeners;
+    if (Status proxies = ReadProxies(); !proxies) return proxies;
     return ReadSockets();
   }
 
@@ -66,7 +67,11 @@ class SettingsReader {
           (servers_taken += entry.server_count) > servers->size()) {
         return Damaged("a back end has a server that is not there");
       }
-      BackendSettings backend{*name, entry.connect_timeout_ms, {}};
+      if (entry.proxy > static_cast<uint32_t>(config::ProxyOut::kVersion2Tls)) {
+        return Damaged("a back end is told of clients in a way that is not known");
+      }
+      BackendSettings backend{
+          *name, entry.connect_timeout_ms, {}, static_cast<config::ProxyOut>(entry.proxy)};
       for (const ServerEntry& server : servers->subspan(entry.first_server, entry.server_count)) {
         if ((addresses_taken += server.address_count) > addresses_.size()) {
           return Damaged("a server has an address that is not there");
@@ -182,6 +187,38 @@ class SettingsReader {
            static_cast<config::TlsMode>(entry.tls), entry.backend, entry.handshake_timeout_ms,
            entry.idle_timeout_ms, entry.policy, static_cast<config::ClientMode>(entry.client_mode),
            entry.client_depth, entry.trust});
+    }
+    return {};
+  }
+
+  Status ReadProxies() {
+    const auto proxies = TableOf<ProxyEntry>(part_, header_.proxies);
+    const auto networks = TableOf<NetworkEntry>(part_, header_.networks);
+    if (!proxies || !networks) return Damaged("a table lies outside");
+    if (proxies->size() != settings_.listeners_.size()) {
+      return Damaged("the listeners' proxies are not those of its listeners");
+    }
+    size_t taken = 0;  // each belongs to one place, as servers do
+    for (size_t i = 0; i < proxies->size(); ++i) {
+      const ProxyEntry& entry = (*proxies)[i];
+      const bool off = entry.in == static_cast<uint32_t>(config::ProxyIn::kOff);
+      if (entry.in > static_cast<uint32_t>(config::ProxyIn::kAny) ||
+          !Inside(entry.first_network, entry.network_count, networks->size()) ||
+          (taken += entry.network_count) > networks->size() ||
+          // A listener that believes nobody would be open to nobody.
+          (!off && entry.network_count == 0)) {
+        return Damaged("a listener has proxies that are not there");
+      }
+      if (entry.timeout_ms > kMaxTimeoutMs) return Damaged("a timeout is too long");
+      config::ProxyAcceptance& proxy = settings_.listeners_[i].proxy;
+      proxy.in = static_cast<config::ProxyIn>(entry.in);
+      proxy.timeout_ms = entry.timeout_ms;
+      for (const NetworkEntry& from : networks->subspan(entry.first_network, entry.network_count)) {
+        if (from.prefix > 128) return Damaged("a network is damaged");
+        os::Network& network = proxy.from.emplace_back();
+        std::memcpy(network.address.data(), from.address, sizeof from.address);
+        network.prefix = from.prefix;
+      }
     }
     return {};
   }

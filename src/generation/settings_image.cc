@@ -41,6 +41,20 @@ void AddTrust(const ReadTrust& trust, TextPool& texts, std::vector<TrustEntry>& 
   }
 }
 
+void AddProxies(const config::Config& config, std::vector<ProxyEntry>& entries,
+                std::vector<NetworkEntry>& networks) {
+  for (const config::Listener& listener : config.listeners) {
+    const config::ProxyAcceptance& proxy = listener.proxy;
+    entries.push_back({proxy.timeout_ms, static_cast<uint32_t>(proxy.in), Count(networks.size()),
+                       Count(proxy.from.size())});
+    for (const os::Network& network : proxy.from) {
+      NetworkEntry& entry = networks.emplace_back();
+      std::memcpy(entry.address, network.address.data(), sizeof entry.address);
+      entry.prefix = network.prefix;
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<std::byte> BuildSettings(
@@ -56,7 +70,8 @@ std::vector<std::byte> BuildSettings(
   for (const config::Backend& backend : config.backends) {
     backend_numbers.emplace(backend.name, Count(backends.size()));
     backends.push_back({texts.Add(backend.name), backend.connect_timeout_ms,
-                        Count(server_entries.size()), Count(backend.servers.size())});
+                        Count(server_entries.size()), Count(backend.servers.size()),
+                        static_cast<uint32_t>(backend.proxy)});
     for (const config::Server& server : backend.servers) {
       POSTERN_CHECK(server_entries.size() < servers.size());
       const ResolvedServer& resolved = servers[server_entries.size()];
@@ -89,6 +104,10 @@ std::vector<std::byte> BuildSettings(
          number_of < trust.of_listener.size() ? trust.of_listener[number_of] : kNoTrust});
   }
 
+  std::vector<ProxyEntry> proxies;
+  std::vector<NetworkEntry> networks;
+  AddProxies(config, proxies, networks);
+
   std::vector<SocketEntry> socket_entries;
   for (const auto& [listener, address] : sockets) {
     socket_entries.push_back({listener, Count(addresses.size())});
@@ -110,6 +129,8 @@ std::vector<std::byte> BuildSettings(
   header.policies = image.Append(policies);
   header.trusts = image.Append(trusts);
   header.ders = image.Append(ders);
+  header.proxies = image.Append(proxies);
+  header.networks = image.Append(networks);
   return image.Finish(header, PartKind::kSettings);
 }
 

@@ -1,4 +1,4 @@
-// The layout of the settings part, for its builder and its reader. Version 2, 2026-11-22.
+// The layout of the settings part, for its builder and its reader. Version 3, 2026-11-22.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,8 @@ struct SettingsHeader {
   TableRef policies;             // PolicyEntry
   TableRef trusts;               // TrustEntry
   TableRef ders;                 // DerEntry
+  TableRef proxies;              // ProxyEntry, one for each listener
+  TableRef networks;             // NetworkEntry
 };
 
 struct ListenerEntry {
@@ -68,6 +70,20 @@ struct DerEntry {
   TextRef octets;  // in texts
 };
 
+// Whom a listener believes a PROXY header from.
+struct ProxyEntry {
+  uint64_t timeout_ms = 0;
+  uint32_t in = 0;             // config::ProxyIn
+  uint32_t first_network = 0;  // index into networks
+  uint32_t network_count = 0;  // at least 1 unless `in` is kOff
+  uint32_t reserved = 0;
+};
+
+struct NetworkEntry {
+  unsigned char address[16] = {};  // IPv4 as IPv4-mapped IPv6
+  uint32_t prefix = 0;             // 0 to 128
+};
+
 struct SocketEntry {
   uint32_t listener = 0;  // index into listeners
   uint32_t address = 0;   // index into addresses
@@ -78,6 +94,8 @@ struct BackendEntry {
   uint64_t connect_timeout_ms = 0;
   uint32_t first_server = 0;
   uint32_t server_count = 0;
+  uint32_t proxy = 0;  // config::ProxyOut
+  uint32_t reserved = 0;
 };
 
 struct ServerEntry {
@@ -97,8 +115,10 @@ static_assert(Plain<SettingsHeader> && Plain<ListenerEntry> && Plain<SocketEntry
               Plain<BackendEntry> && Plain<ServerEntry> && Plain<AddressEntry> &&
               Plain<PolicyEntry> && Plain<TrustEntry> && Plain<DerEntry>);
 static_assert(sizeof(PolicyEntry) == 56 && sizeof(TrustEntry) == 16 && sizeof(DerEntry) == 8);
-static_assert(sizeof(SettingsHeader) == 208 && sizeof(ListenerEntry) == 56 &&
-              sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 24 && sizeof(ServerEntry) == 24 &&
+static_assert(Plain<ProxyEntry> && Plain<NetworkEntry> && sizeof(ProxyEntry) == 24 &&
+              sizeof(NetworkEntry) == 20);
+static_assert(sizeof(SettingsHeader) == 240 && sizeof(ListenerEntry) == 56 &&
+              sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 32 && sizeof(ServerEntry) == 24 &&
               sizeof(AddressEntry) == 136);
 
 // What a server's text came to.

@@ -120,6 +120,14 @@ SocketAddress PeerAddress(int fd) {
   return {address, size};
 }
 
+SocketAddress LocalAddress(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  auto* address = reinterpret_cast<sockaddr*>(&storage);
+  if (::getsockname(fd, address, &size) != 0) return {};
+  return {address, size};
+}
+
 // The socket is bound under a name beside `path`, given its mode, and only then renamed into place
 // and thereby reachable: nobody can connect while it still has the mode that the umask gave it,
 // and a stale file is replaced without a moment in which there is none.

@@ -44,6 +44,7 @@ Session::~Session() {
 }
 
 bool Session::Start(os::UniqueFd fd, tls::ServerContexts& contexts, tls::PolicyContextPtr policy) {
+  NoteLocalAddress(fd.get());
   if (!client_.Open(std::move(fd))) return false;
   handshake_ = contexts.Begin({.listener = listener().name,
                                .service = config::ToString(listener().service),
@@ -64,6 +65,9 @@ void Session::OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableB
     return;
   }
   switch (state_) {
+    case State::kProxyHeader:
+      FeedProxyHeader(bytes);
+      return;
     case State::kHandshake:
       FeedHandshake(bytes);
       return;
@@ -84,6 +88,9 @@ void Session::OnStreamSettled(relay::Stream&) {
 
 void Session::OnTimer() {
   switch (state_) {
+    case State::kProxyHeader:
+      ProxyHeaderLate();
+      break;
     case State::kHandshake:
       CountFailure(tls::HandshakeFailure::kTimeout);
       reason_ = heard_ ? "the client did not complete the handshake" : "the client sent nothing";
@@ -117,6 +124,9 @@ void Session::OnTimer() {
 
 void Session::Decide() {
   switch (state_) {
+    case State::kProxyHeader:
+      DecideProxyHeader();
+      break;
     case State::kHandshake:
       DecideHandshake();
       break;
@@ -160,7 +170,7 @@ void Session::DecideConnecting() {
     return;
   }
   // A client that has gone without asking for anything needs no back end.
-  if (client_done_ && backend_.out().empty()) {
+  if (client_done_ && bytes_in_ == 0) {
     Close(How::kClientClosed, true);
     return;
   }
@@ -242,7 +252,9 @@ void Session::DecideFinishing() {
 
 void Session::End(mail::Occasion occasion, How how) {
   if (state_ == State::kFinishing || state_ == State::kClosing) return;
-  if (state_ == State::kHandshake) {
+  if (state_ == State::kProxyHeader) {
+    Close(how, false);
+  } else if (state_ == State::kHandshake) {
     CountFailure(tls::HandshakeFailure::kStopped);
     Close(how, false);
   } else {
@@ -307,8 +319,10 @@ bool SessionTable::Add(SessionIo& io, Accepted accepted) {
   tls::PolicyContextPtr policy = std::move(accepted.policy);
   auto session = std::make_unique<Session>(io, std::move(accepted));
   if (!session->Start(std::move(fd), *contexts, std::move(policy))) return false;
-  sessions_.PushBack(*session.release());
+  Session& begun = *session.release();
+  sessions_.PushBack(begun);
   ++size_;
+  begun.ScreenPeer();
   return true;
 }
 

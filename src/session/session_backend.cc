@@ -12,6 +12,7 @@ namespace postern::session {
 
 void Session::BeginConnecting() {
   state_ = State::kConnecting;
+  QueueProxyHeader();
   const generation::BackendSettings& backend = settings_->backends()[listener().backend];
   for (const generation::ServerSettings& server : backend.servers) {
     if (server.addresses.empty()) {

@@ -13,6 +13,10 @@ std::string_view ToString(How how) {
       return "server-closed";
     case How::kIdleTimeout:
       return "idle-timeout";
+    case How::kNotAProxy:
+      return "not-a-proxy";
+    case How::kProxyHeader:
+      return "proxy-header";
     case How::kHandshakeTimeout:
       return "handshake-timeout";
     case How::kHandshakeFailed:
@@ -35,8 +39,9 @@ std::string_view ToString(How how) {
 
 LogLevel LevelOf(How how) {
   // What the administrator must mend stands out; what strangers do does not.
-  return how == How::kBackendUnreachable || how == How::kError ? LogLevel::kWarning
-                                                               : LogLevel::kInfo;
+  return how == How::kBackendUnreachable || how == How::kProxyHeader || how == How::kError
+             ? LogLevel::kWarning
+             : LogLevel::kInfo;
 }
 
 }  // namespace postern::session

@@ -8,6 +8,7 @@ void Session::Log() const {
   const socklen_t size = peer->sa_family == AF_INET6 ? 28 : 16;
   LogLine line(LevelOf(how_), "connection closed");
   line.Field("client", os::SocketAddress(peer, size).ToString());
+  if (proxied_ != nullptr) line.Field("proxy", proxied_->proxy);
   line.Field("listener", listener().name);
   line.Field("service", config::ToString(listener().service));
   line.Field("sni", facts_.sni);
@@ -20,6 +21,7 @@ void Session::Log() const {
   line.Field("client_certificate", facts_.client);
   line.Field("backend", settings_->backends()[listener().backend].name);
   line.Field("server", server_);
+  if (proxied_ != nullptr) line.Field("connection_id", proxied_->id);
   line.Field("bytes_in", bytes_in_);
   line.Field("bytes_out", bytes_out_);
   line.FieldMs("duration", age_ms());

@@ -43,6 +43,10 @@ Image SoundSettings() {
   config.listeners[0].name = "imaps";
   config.listeners[0].backend = "imap";
   config.listeners[0].clients.mode = config::ClientMode::kRequired;
+  config.listeners[0].proxy = {config::ProxyIn::kAny,
+                               {*os::Network::Parse("10.0.0.0/8"), *os::Network::Parse("::1")},
+                               5'000};
+  config.backends[0].proxy = config::ProxyOut::kVersion1;
   ReadTrust trust{{0}, {{{{1, 2, 3}, {4, 5}}, {{6, 7, 8, 9}}, {}}}};
   return BuildSettings(config, 7, {{0, Ip("0.0.0.0", 993)}, {0, Ip("::", 993)}},
                        {{{Ip("10.0.0.1", 143), Ip("fd00::1", 143)}, ""},

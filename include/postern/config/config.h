@@ -13,6 +13,7 @@
 #include "postern/base/log.h"
 #include "postern/base/result.h"
 #include "postern/config/policy.h"
+#include "postern/config/proxy.h"
 #include "postern/pki/passphrase.h"
 
 namespace postern::config {
@@ -46,6 +47,7 @@ struct Listener {
   TlsMode tls = TlsMode::kImplicit;
   std::string policy = std::string(kDefaultPolicy);  // a name in Config::policies, checked
   ClientCertificates clients;
+  ProxyAcceptance proxy;
   std::string backend;  // a name in Config::backends, checked
   Timeouts timeouts;    // the file's [timeouts], overridden per listener; idle_ms never 0 here
   Where where;
@@ -65,6 +67,7 @@ struct Backend {
   std::string name;
   std::vector<Server> servers;
   uint64_t connect_timeout_ms = 5'000;
+  ProxyOut proxy = ProxyOut::kOff;
   Where where;
 };
 

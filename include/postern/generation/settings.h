@@ -49,6 +49,7 @@ struct ListenerSettings {
   config::ClientMode client_mode = config::ClientMode::kOff;
   uint32_t client_depth = 0;
   uint32_t trust = kNoTrust;  // index into Settings::trusts; kNoTrust only with kOff
+  config::ProxyAcceptance proxy;
 };
 
 struct SocketSettings {
@@ -67,6 +68,7 @@ struct BackendSettings {
   std::string_view name;
   uint64_t connect_timeout_ms = 0;
   std::vector<ServerSettings> servers;
+  config::ProxyOut proxy = config::ProxyOut::kOff;
 };
 
 // Settings is immutable; the views in it live as long as it does. Connections hold it (shared)

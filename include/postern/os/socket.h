@@ -34,6 +34,8 @@ Result<UniqueFd> MakeStream(int family);
 
 // PeerAddress is getpeername; AF_UNSPEC when the peer is already gone.
 SocketAddress PeerAddress(int fd);
+// LocalAddress is getsockname: what the peer of an accepted socket connected to.
+SocketAddress LocalAddress(int fd);
 
 // MakeChannel makes a connected pair of SOCK_SEQPACKET UNIX sockets, non-blocking, close-on-exec.
 Result<std::pair<UniqueFd, UniqueFd>> MakeChannel();

@@ -14,6 +14,7 @@
 #include "postern/base/bytes.h"
 #include "postern/base/intrusive_list.h"
 #include "postern/generation/settings.h"
+#include "postern/mail/proxy_header.h"
 #include "postern/mail/replies.h"
 #include "postern/os/socket_address.h"
 #include "postern/os/unique_fd.h"
@@ -63,8 +64,9 @@ class Session final : private relay::StreamOwner {
   friend class SessionTable;
 
   enum class State : uint8_t {
-    kHandshake,   // bytes from the client go to handshake_
-    kConnecting,  // TLS stands; a back end is being connected
+    kProxyHeader,  // a proxy has to say first who the client is
+    kHandshake,    // bytes from the client go to handshake_
+    kConnecting,   // TLS stands; a back end is being connected
     kRelay,
     kFinishing,  // last words to the client; what it still sends is dropped
     kClosing,    // waiting for the last completions
@@ -76,6 +78,15 @@ class Session final : private relay::StreamOwner {
   void OnStreamSettled(relay::Stream& stream) override;
 
   bool Start(os::UniqueFd fd, tls::ServerContexts& contexts, tls::PolicyContextPtr policy);
+
+  // PROXY protocol (session_proxy.cc)
+  void ScreenPeer();  // may destroy the session
+  void FeedProxyHeader(Bytes bytes);
+  void TakeProxyHeader(const mail::ProxyHeader& header);
+  void DecideProxyHeader();
+  void ProxyHeaderLate();
+  void NoteLocalAddress(int fd);
+  void QueueProxyHeader();
 
   // Handshake (session_handshake.cc)
   void FeedHandshake(Bytes bytes);
@@ -151,6 +162,13 @@ class Session final : private relay::StreamOwner {
   const os::SocketAddress* address_ = nullptr;  // the one being tried
   std::string_view server_;                     // the one being tried, then the one in use
   std::string reason_;                          // words for the log, when something went wrong
+  // For connections that the PROXY protocol has to do with, in or out; null for all others.
+  struct Proxied {
+    os::SocketAddress local;  // what the client connected to
+    std::string proxy;        // from whom its header came
+    std::string id;           // what the back end was told as the connection's unique ID
+  };
+  std::unique_ptr<Proxied> proxied_;
 };
 
 // SessionTable owns a worker's sessions.

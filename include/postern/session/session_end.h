@@ -13,6 +13,8 @@ enum class How : uint8_t {
   kClientClosed,  // the client ended first, cleanly
   kServerClosed,  // the back end ended first, cleanly
   kIdleTimeout,
+  kNotAProxy,    // the listener is for proxies, and the client is none of them
+  kProxyHeader,  // a proxy's header is bad, late or cut off
   kHandshakeTimeout,
   kHandshakeFailed,
   kBackendUnreachable,

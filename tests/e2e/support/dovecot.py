@@ -18,6 +18,10 @@ MAIL_USER, MAIL_GROUP = "nobody", "nogroup"
 _HEAD_23 = """
 protocols = imap pop3 lmtp sieve
 disable_plaintext_auth = no
+# One client address that may not log in in the clear, for the tests of what the PROXY protocol tells.
+remote 192.0.2.99 {{
+  disable_plaintext_auth = yes
+}}
 mail_location = maildir:{directory}/mail/%u
 passdb {{
   driver = passwd-file
@@ -34,6 +38,9 @@ dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
 protocols = imap pop3 lmtp sieve
 auth_allow_cleartext = yes
+remote 192.0.2.99 {{
+  auth_allow_cleartext = no
+}}
 mail_driver = maildir
 mail_path = {directory}/mail/%{{user}}
 passdb passwd-file {{
@@ -59,6 +66,7 @@ first_valid_uid = 1
 mail_uid = {user}
 mail_gid = {group}
 mail_max_userip_connections = 2000
+haproxy_trusted_networks = 127.0.0.0/8
 
 service imap-login {{
   inet_listener imap {{
@@ -66,6 +74,10 @@ service imap-login {{
   }}
   inet_listener imaps {{
     port = 0
+  }}
+  inet_listener imap-proxied {{
+    port = {imap_proxied}
+    haproxy = yes
   }}
   unix_listener {directory}/imap.sock {{
     mode = 0666
@@ -77,6 +89,10 @@ service pop3-login {{
   }}
   inet_listener pop3s {{
     port = 0
+  }}
+  inet_listener pop3-proxied {{
+    port = {pop3_proxied}
+    haproxy = yes
   }}
 }}
 service managesieve-login {{
@@ -106,7 +122,7 @@ class Dovecot:
     def __init__(self, directory, users):
         """`users`: name to password."""
         self.directory = directory
-        self.ports = {name: free_port() for name in ("imap", "pop3", "sieve", "lmtp")}
+        self.ports = {name: free_port() for name in ("imap", "pop3", "sieve", "lmtp", "imap_proxied", "pop3_proxied")}
         self.imap_socket = directory / "imap.sock"
         self.auth_socket = directory / "auth.sock"
         (directory / "users").write_text("".join(f"{u}:{{PLAIN}}{p}\n" for u, p in users.items()))

@@ -41,6 +41,8 @@ _MASTER = """
   -o smtpd_sasl_auth_enable=yes
   -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
   -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+127.0.0.1:{smtp_proxied} inet n - n - - smtpd
+  -o smtpd_upstream_proxy_protocol=haproxy
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -65,7 +67,7 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix:
     def __init__(self, directory, lmtp_port, auth_socket):
         self.directory = directory
-        self.ports = {name: free_port() for name in ("smtp", "submission")}
+        self.ports = {name: free_port() for name in ("smtp", "submission", "smtp_proxied")}
         values = {"directory": directory, "domain": DOMAIN, "lmtp": lmtp_port, "auth_socket": auth_socket,
                   **self.ports}
         for name in ("conf", "spool", "data"):

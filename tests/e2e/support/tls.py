@@ -136,8 +136,9 @@ class Wire:
     ssl.SSLSocket cannot: its unwrap() waits for the other side's end and takes data for an error.
     """
 
-    def __init__(self, port, context, name="localhost"):
-        self.sock = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, port, context, name="localhost", sock=None):
+        """Over a new connection, or over `sock`, which may be a TLS connection itself."""
+        self.sock = sock or socket.create_connection(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name)

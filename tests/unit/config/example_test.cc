@@ -55,7 +55,7 @@ TEST_CASE("example: what it shows in comments is true") {
   REQUIRE(loaded.has_value());
   const Config& a = plain->config;
   const Config& b = loaded->config;
-  CHECK(b.listeners.size() == a.listeners.size() + 1);
+  CHECK(b.listeners.size() == a.listeners.size() + 2);
   CHECK(b.certificates.pairs.size() == 1);
   CHECK(b.policies.size() == a.policies.size() + 1);
   CHECK(a.listeners[0].policy == b.listeners[0].policy);
@@ -74,6 +74,7 @@ TEST_CASE("example: what it shows in comments is true") {
   CHECK(a.drain_timeout_ms == b.drain_timeout_ms);
   CHECK(a.prepare_timeout_ms == b.prepare_timeout_ms);
   CHECK(a.backends[0].connect_timeout_ms == b.backends[0].connect_timeout_ms);
+  CHECK(a.backends[0].proxy == b.backends[0].proxy);
   CHECK(a.tickets.enabled == b.tickets.enabled);
   CHECK(a.tickets.lifetime_s == b.tickets.lifetime_s);
   CHECK(a.tickets.rotate_s == b.tickets.rotate_s);

@@ -43,6 +43,10 @@ Image Example() {
   config.listeners[1].policy = "mine";
   config.listeners[1].clients.mode = config::ClientMode::kOptional;
   config.listeners[1].clients.depth = 2;
+  config.listeners[1].proxy = {config::ProxyIn::kVersion2,
+                               {*os::Network::Parse("10.0.0.0/8"), *os::Network::Parse("::1")},
+                               4'000};
+  config.backends[1].proxy = config::ProxyOut::kVersion2Tls;
   const ReadTrust trust{{kNoTrust, 0}, {{{{1, 2, 3}, {4, 5}}, {{6, 7, 8, 9}}, {}}}};
   return BuildSettings(config, 7,
                        {{0, Ip("0.0.0.0", 993)}, {0, Ip("::", 993)}, {1, Ip("192.0.2.1", 443)}},
@@ -93,6 +97,17 @@ TEST_CASE("settings: what was configured is what a worker reads") {
   REQUIRE(trust.crls.size() == 1);
   CHECK(trust.certificates[1].size() == 2);
   CHECK(trust.crls[0][0] == std::byte{6});
+
+  CHECK(settings.listeners()[0].proxy.in == config::ProxyIn::kOff);
+  CHECK(settings.listeners()[0].proxy.from.empty());
+  const config::ProxyAcceptance& proxy = settings.listeners()[1].proxy;
+  CHECK(proxy.in == config::ProxyIn::kVersion2);
+  CHECK(proxy.timeout_ms == 4'000);
+  REQUIRE(proxy.from.size() == 2);
+  CHECK(proxy.from[0].ToString() == "10.0.0.0/8");
+  CHECK(proxy.from[1].ToString() == "::1/128");
+  CHECK(settings.backends()[0].proxy == config::ProxyOut::kOff);
+  CHECK(settings.backends()[1].proxy == config::ProxyOut::kVersion2Tls);
 
   REQUIRE(settings.sockets().size() == 3);
   CHECK(settings.sockets()[1].listener == 0);
@@ -195,6 +210,37 @@ TEST_CASE("settings: a listener that asks for certificates has authorities") {
   CHECK_FALSE(with(2, 1));
   CHECK_FALSE(with(2, kNoTrust));
   CHECK_FALSE(with(0, 0));
+}
+
+TEST_CASE("settings: a listener that takes PROXY headers knows from whom") {
+  const Image image = Example();
+  SettingsHeader header;
+  std::memcpy(&header, image.data(), sizeof header);
+  const auto with = [&](uint32_t in, uint32_t first, uint32_t count, uint32_t prefix = 104) {
+    Image changed = image;
+    std::byte* at = changed.data() + header.proxies.offset + sizeof(ProxyEntry);
+    ProxyEntry entry;
+    std::memcpy(&entry, at, sizeof entry);
+    entry.in = in;
+    entry.first_network = first;
+    entry.network_count = count;
+    std::memcpy(at, &entry, sizeof entry);
+    NetworkEntry network;
+    at = changed.data() + header.networks.offset;
+    std::memcpy(&network, at, sizeof network);
+    network.prefix = prefix;
+    std::memcpy(at, &network, sizeof network);
+    return Settings::Map(Sealed(Forged(changed)).get()).has_value();
+  };
+  CHECK(with(1, 0, 2));
+  CHECK(with(3, 1, 1));
+  CHECK(with(0, 0, 0));
+  CHECK(with(1, 0, 2, 128));
+  CHECK_FALSE(with(4, 0, 2));
+  CHECK_FALSE(with(1, 0, 0));
+  CHECK_FALSE(with(1, 1, 2));
+  CHECK_FALSE(with(1, 3, 0));
+  CHECK_FALSE(with(1, 0, 2, 129));
 }
 
 TEST_CASE("settings: a few octets do not unfold to many servers") {

@@ -130,6 +130,8 @@ struct HarnessOptions {
   config::Service service = config::Service::kImap;
   std::vector<os::SocketAddress> servers;  // empty: the harness's own back end
   uint32_t slots = 64;
+  config::ProxyAcceptance proxy_in;
+  config::ProxyOut proxy_out = config::ProxyOut::kOff;
 };
 
 class Harness {
@@ -285,7 +287,8 @@ class Harness {
   }
   void MakeSettings(const Options& options) {
     config::Config config;
-    config.backends.push_back({.name = "mail", .servers = {}, .connect_timeout_ms = 2'000});
+    config.backends.push_back(
+        {.name = "mail", .servers = {}, .connect_timeout_ms = 2'000, .proxy = options.proxy_out});
     std::vector<generation::ResolvedServer> resolved;
     for (const os::SocketAddress& server : options.servers) {
       config.backends[0].servers.push_back({.text = server.ToString()});
@@ -295,6 +298,7 @@ class Harness {
     listener.name = "test";
     listener.service = options.service;
     listener.backend = "mail";
+    listener.proxy = options.proxy_in;
     listener.timeouts = {.handshake_ms = 10'000, .idle_ms = 300'000};
     config.listeners.push_back(listener);
     const auto image = generation::BuildSettings(config, 7, {}, resolved);

@@ -1,0 +1,76 @@
+// A listener that believes headers must say from whom: a header believed from anybody lets anybody
+// be anybody. There is no "if present" either, for the same reason: the specification's section 2
+// forbids to guess.
+#include "proxy.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "postern/config/suggest.h"
+
+namespace postern::config {
+namespace {
+
+constexpr std::array<Choice<ProxyIn>, 4> kIn = {{
+    {"off", ProxyIn::kOff},
+    {"v1", ProxyIn::kVersion1},
+    {"v2", ProxyIn::kVersion2},
+    {"any", ProxyIn::kAny},
+}};
+constexpr std::array<Choice<ProxyOut>, 4> kOut = {{
+    {"off", ProxyOut::kOff},
+    {"v1", ProxyOut::kVersion1},
+    {"v2", ProxyOut::kVersion2},
+    {"v2-tls", ProxyOut::kVersion2Tls},
+}};
+constexpr Range kTimeoutRange{100, 60'000};
+
+void ReadNetworks(Reading& reading, TableReader& table, std::vector<os::Network>& networks) {
+  for (const PlacedText& text : table.Texts("proxy_from")) {
+    const auto network = os::Network::Parse(text.text);
+    if (!network) {
+      reading.reporter.Fault(
+          text.where, fmt::format("{} is no network", Quote(text.text)),
+          "write an address or a network such as \"192.0.2.7\", \"10.0.0.0/8\" or "
+          "\"2001:db8::/32\", with no bit set behind the prefix");
+      continue;
+    }
+    constexpr uint32_t kAllOfIpv4 = 96;  // mapped into IPv6
+    if (network->prefix == 0 || (network->prefix == kAllOfIpv4 && text.text.contains('.'))) {
+      reading.reporter.Warn(text.where,
+                            fmt::format("with {} in proxy_from of {} anybody may claim any address",
+                                        Quote(text.text), table.name()),
+                            "name only the networks that the proxies are in");
+    }
+    networks.push_back(*network);
+  }
+}
+
+}  // namespace
+
+void ReadProxyIn(Reading& reading, TableReader& table, ProxyAcceptance& proxy) {
+  table.OneOf<ProxyIn>("proxy_protocol", proxy.in, kIn);
+  ReadNetworks(reading, table, proxy.from);
+  table.Duration("proxy_timeout", proxy.timeout_ms, kTimeoutRange);
+  if (proxy.in != ProxyIn::kOff) {
+    const std::string_view remedy =
+        "add proxy_from = [\"192.0.2.7\"] with the addresses of the proxies: their headers are "
+        "believed, and nobody else is let in";
+    table.Require("proxy_from", remedy);
+    if (table.Has("proxy_from") && proxy.from.empty() && !reading.reporter.failed()) {
+      reading.reporter.Fault(table.WhereOfValue("proxy_from"), "proxy_from names nobody",
+                             std::string(remedy));
+    }
+  } else if (table.Has("proxy_from") && !table.Has("proxy_protocol")) {
+    reading.reporter.Fault(table.WhereOfValue("proxy_from"),
+                           fmt::format("{} has proxy_from without proxy_protocol", table.name()),
+                           "add proxy_protocol = \"v1\", \"v2\" or \"any\", or remove proxy_from");
+  }
+}
+
+void ReadProxyOut(TableReader& table, ProxyOut& proxy) {
+  table.OneOf<ProxyOut>("proxy_protocol", proxy, kOut);
+}
+
+}  // namespace postern::config

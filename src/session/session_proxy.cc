@@ -1,0 +1,204 @@
+// Who the client is, as a proxy in front of Postern says and as Postern tells the servers behind.
+//
+// A listener that takes PROXY headers takes nothing else: its peers are judged before their first
+// octet, and a header comes before TLS. From then on the connection is the client's, in the log as
+// towards the back end.
+//
+// The header for the back end is queued before anything else can be, when the client's handshake is
+// over, and stays at the front of the queue from one server that cannot be had to the next.
+#include <netinet/in.h>
+#include <sys/random.h>
+
+#include <array>
+#include <cstring>
+
+#include "postern/os/socket.h"
+#include "postern/session/session.h"
+
+namespace postern::session {
+namespace {
+
+mail::ProxyAccepts AcceptsOf(config::ProxyIn in) {
+  switch (in) {
+    case config::ProxyIn::kVersion1:
+      return mail::ProxyAccepts::kVersion1;
+    case config::ProxyIn::kVersion2:
+      return mail::ProxyAccepts::kVersion2;
+    case config::ProxyIn::kAny:
+    case config::ProxyIn::kOff:
+      return mail::ProxyAccepts::kAny;
+  }
+  return mail::ProxyAccepts::kAny;
+}
+
+mail::ProxyFormat FormatOf(config::ProxyOut out) {
+  switch (out) {
+    case config::ProxyOut::kVersion1:
+      return mail::ProxyFormat::kVersion1;
+    case config::ProxyOut::kVersion2:
+      return mail::ProxyFormat::kVersion2;
+    case config::ProxyOut::kVersion2Tls:
+    case config::ProxyOut::kOff:
+      return mail::ProxyFormat::kVersion2Tls;
+  }
+  return mail::ProxyFormat::kVersion2Tls;
+}
+
+os::SocketAddress SocketAddressOf(mail::ProxyFamily family, const mail::ProxyAddress& from) {
+  if (family == mail::ProxyFamily::kIpv4) {
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(from.port);
+    std::memcpy(&v4.sin_addr, from.ip.data(), sizeof v4.sin_addr);
+    return {reinterpret_cast<const sockaddr*>(&v4), sizeof v4};
+  }
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(from.port);
+  std::memcpy(&v6.sin6_addr, from.ip.data(), sizeof v6.sin6_addr);
+  return {reinterpret_cast<const sockaddr*>(&v6), sizeof v6};
+}
+
+// The reverse; what a dual-stack socket calls ::ffff:192.0.2.1 is an IPv4 client.
+mail::ProxyFamily ProxyAddressOf(const sockaddr* from, mail::ProxyAddress& out) {
+  if (from->sa_family == AF_INET) {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(from);
+    std::memcpy(out.ip.data(), &v4->sin_addr, sizeof v4->sin_addr);
+    out.port = ntohs(v4->sin_port);
+    return mail::ProxyFamily::kIpv4;
+  }
+  if (from->sa_family != AF_INET6) return mail::ProxyFamily::kUnknown;
+  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(from);
+  out.port = ntohs(v6->sin6_port);
+  if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+    std::memcpy(out.ip.data(), &v6->sin6_addr.s6_addr[12], 4);
+    return mail::ProxyFamily::kIpv4;
+  }
+  std::memcpy(out.ip.data(), &v6->sin6_addr, sizeof v6->sin6_addr);
+  return mail::ProxyFamily::kIpv6;
+}
+
+// Sixteen random octets in hexadecimal: the same in our log and in the back end's.
+std::string NewId() {
+  std::array<unsigned char, 16> octets{};
+  if (::getrandom(octets.data(), octets.size(), 0) != static_cast<ssize_t>(octets.size()))
+    return {};
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const unsigned char octet : octets) {
+    text += kDigits[octet >> 4];
+    text += kDigits[octet & 0xF];
+  }
+  return text;
+}
+
+}  // namespace
+
+void Session::NoteLocalAddress(int fd) {
+  if (settings_->backends()[listener().backend].proxy == config::ProxyOut::kOff) return;
+  proxied_ = std::make_unique<Proxied>();
+  proxied_->local = os::LocalAddress(fd);
+}
+
+void Session::ScreenPeer() {
+  const config::ProxyAcceptance& proxy = listener().proxy;
+  if (proxy.in == config::ProxyIn::kOff) return;
+  const auto* peer = reinterpret_cast<const sockaddr*>(peer_.data());
+  const os::SocketAddress address(
+      peer, peer->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+  bool listed = false;
+  for (const os::Network& network : proxy.from) listed |= network.Contains(address);
+  if (!listed) {
+    reason_ = "the listener takes connections from the networks of proxy_from alone";
+    Close(How::kNotAProxy, false);
+    Decide();
+    return;
+  }
+  state_ = State::kProxyHeader;
+  io_.timers.Arm(timer_, io_.now_ms + proxy.timeout_ms);
+}
+
+void Session::FeedProxyHeader(Bytes bytes) {
+  heard_ = true;
+  Bytes wire = bytes;
+  if (!input_.empty()) {
+    input_.insert(input_.end(), bytes.begin(), bytes.end());
+    wire = input_;
+  }
+  const mail::ProxyParsed parsed = mail::ParseProxyHeader(wire, AcceptsOf(listener().proxy.in));
+  switch (parsed.state) {
+    case mail::ProxyParsed::State::kNeedMore:
+      if (input_.empty()) input_.assign(bytes.begin(), bytes.end());
+      return;
+    case mail::ProxyParsed::State::kMalformed:
+      reason_ = parsed.failure;
+      Close(How::kProxyHeader, false);
+      return;
+    case mail::ProxyParsed::State::kDone:
+      break;
+  }
+  TakeProxyHeader(parsed.header);
+  const Bytes rest = wire.subspan(parsed.consumed);
+  const std::vector<std::byte> left(rest.begin(), rest.end());
+  input_ = {};
+  heard_ = false;
+  state_ = State::kHandshake;
+  io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);
+  if (!left.empty()) FeedHandshake(left);
+}
+
+// What the header leaves open (UNKNOWN, LOCAL, a UNIX socket) stays as the connection itself says.
+void Session::TakeProxyHeader(const mail::ProxyHeader& header) {
+  if (header.family != mail::ProxyFamily::kIpv4 && header.family != mail::ProxyFamily::kIpv6) {
+    return;
+  }
+  const auto* peer = reinterpret_cast<const sockaddr*>(peer_.data());
+  if (proxied_ == nullptr) proxied_ = std::make_unique<Proxied>();
+  proxied_->proxy = os::SocketAddress(peer, peer->sa_family == AF_INET ? sizeof(sockaddr_in)
+                                                                       : sizeof(sockaddr_in6))
+                        .ToString();
+  proxied_->local = SocketAddressOf(header.family, header.destination);
+  const os::SocketAddress client = SocketAddressOf(header.family, header.source);
+  peer_ = {};
+  std::memcpy(peer_.data(), client.bytes().data(), client.bytes().size());
+}
+
+void Session::DecideProxyHeader() {
+  if (client_.receive_end() == relay::ReceiveEnd::kOpen) return;
+  if (!heard_ && client_.receive_end() == relay::ReceiveEnd::kEof) {
+    // So balancers ask whether somebody is there.
+    Close(How::kClientClosed, false);
+    return;
+  }
+  reason_ = "the connection ended within the PROXY header";
+  Close(heard_ ? How::kProxyHeader : How::kClientReset, false);
+}
+
+void Session::ProxyHeaderLate() {
+  reason_ = heard_ ? "the PROXY header was not complete in time" : "no PROXY header came in time";
+  Close(How::kProxyHeader, false);
+}
+
+void Session::QueueProxyHeader() {
+  const config::ProxyOut out = settings_->backends()[listener().backend].proxy;
+  if (out == config::ProxyOut::kOff) return;
+  mail::ProxyHeader header;
+  header.family = ProxyAddressOf(reinterpret_cast<const sockaddr*>(peer_.data()), header.source);
+  // The two of one header are of one family.
+  if (ProxyAddressOf(proxied_->local.get(), header.destination) != header.family) {
+    header.family = mail::ProxyFamily::kUnknown;
+  }
+  if (out == config::ProxyOut::kVersion2Tls) {
+    proxied_->id = NewId();
+    header.unique_id = proxied_->id;
+    header.authority = facts_.sni;
+    header.tls = mail::ProxyTls{.version = facts_.version, .cipher = facts_.cipher};
+  }
+  std::vector<std::byte> octets;
+  mail::WriteProxyHeader(header, FormatOf(out), octets);
+  backend_.out().AppendCopy(octets);
+  // Nothing is left to be remembered, maybe for days.
+  if (proxied_->proxy.empty() && proxied_->id.empty()) proxied_ = nullptr;
+}
+
+}  // namespace postern::session

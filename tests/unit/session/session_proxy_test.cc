@@ -1,0 +1,234 @@
+// The PROXY protocol within a session: who may speak, what the log and the back end are told.
+#include <string>
+
+#include "postern/mail/proxy_header.h"
+#include "postern/session/session.h"
+#include "tests/unit/session/harness.h"
+
+namespace postern::session {
+namespace {
+
+using test::Harness;
+using test::ToyRecord;
+
+const std::string kLine = "PROXY TCP4 192.0.2.1 198.51.100.2 56324 993\r\n";
+
+Harness::Options Takes(config::ProxyIn in, const char* from = "127.0.0.0/8") {
+  Harness::Options options;
+  options.proxy_in = {.in = in, .from = {*os::Network::Parse(from)}, .timeout_ms = 3'000};
+  return options;
+}
+
+Harness::Options Tells(config::ProxyOut out, config::ProxyIn in = config::ProxyIn::kOff) {
+  Harness::Options options = Takes(in);
+  options.proxy_out = out;
+  return options;
+}
+
+void WaitForLog(Harness& harness, std::string_view part) {
+  harness.TurnUntil([&] { return harness.log.Has(part); });
+}
+
+}  // namespace
+
+TEST_CASE("session proxy: a header before the handshake names the client, however it is cut") {
+  const std::string wire = kLine + "HELLO\n" + ToyRecord("A1 NOOP\r\n");
+  for (size_t cut = 1; cut < wire.size(); ++cut) {
+    CAPTURE(cut);
+    Harness harness(Takes(config::ProxyIn::kAny));
+    os::UniqueFd client = harness.Connect();
+    harness.Write(client, wire.substr(0, cut));
+    harness.Turn();
+    harness.Write(client, wire.substr(cut));
+    CHECK(harness.Read(client, 8) == "WELCOME\n");
+    os::UniqueFd backend = harness.AcceptBackend();
+    CHECK(harness.Read(backend, 9) == "A1 NOOP\r\n");
+    backend.Reset();
+    client.Reset();
+    WaitForLog(harness, "connection closed");
+    CHECK(harness.log.Has("client=192.0.2.1:56324 proxy=127.0.0.1:"));
+  }
+}
+
+TEST_CASE("session proxy: a header in single octets") {
+  Harness harness(Takes(config::ProxyIn::kVersion1));
+  const os::UniqueFd client = harness.Connect();
+  for (const char octet : kLine + "HELLO\n") {
+    harness.Write(client, std::string_view(&octet, 1));
+    harness.Turn();
+  }
+  CHECK(harness.Read(client, 8) == "WELCOME\n");
+}
+
+TEST_CASE("session proxy: who is no proxy is closed before anything is read") {
+  Harness harness(Takes(config::ProxyIn::kAny, "192.0.2.0/24"));
+  const os::UniqueFd client = harness.Connect();
+  int error = 0;
+  CHECK(harness.ReadAll(client, error).empty());
+  CHECK(harness.table.empty());
+  CHECK(harness.log.Has("level=info"));
+  CHECK(harness.log.Has("how=not-a-proxy"));
+  CHECK(harness.counters.connections.Get() == 0);
+  CHECK(harness.counters.handshaking.Get() == 0);
+}
+
+TEST_CASE("session proxy: a bad header ends the connection with a warning") {
+  struct Case {
+    config::ProxyIn in;
+    std::string wire;
+    const char* reason;
+  };
+  const Case cases[] = {
+      {config::ProxyIn::kAny, "HELLO\n", "no PROXY header"},
+      {config::ProxyIn::kAny, "PROXY TCP4 192.0.2.1\r\n", "a bad address"},
+      {config::ProxyIn::kVersion2, kLine, "version 2 is asked for"},
+      {config::ProxyIn::kAny, "PROXY UNKNOWN" + std::string(200, ' '), "107 octets"},
+  };
+  for (const Case& test : cases) {
+    CAPTURE(test.wire);
+    Harness harness(Takes(test.in));
+    const os::UniqueFd client = harness.Connect();
+    harness.Write(client, test.wire);
+    int error = 0;
+    CHECK(harness.ReadAll(client, error).empty());
+    WaitForLog(harness, "connection closed");
+    CHECK(harness.log.Has("level=warning"));
+    CHECK(harness.log.Has("how=proxy-header"));
+    CHECK(harness.log.Has(test.reason));
+  }
+}
+
+TEST_CASE("session proxy: a second header is no handshake") {
+  Harness harness(Takes(config::ProxyIn::kAny));
+  const os::UniqueFd client = harness.Connect();
+  harness.Write(client, kLine + "BAD" + kLine);
+  CHECK(harness.Read(client, 6) == "ALERT\n");
+}
+
+TEST_CASE("session proxy: a late header is not waited for") {
+  for (const char* begin : {"", "PROXY TCP4"}) {
+    Harness harness(Takes(config::ProxyIn::kAny));
+    const os::UniqueFd client = harness.Connect();
+    if (*begin != '\0') harness.Write(client, begin);
+    harness.Turn();
+    harness.now_ms += 2'900;
+    harness.Turn();
+    CHECK_FALSE(harness.table.empty());
+    harness.now_ms += 200;
+    int error = 0;
+    CHECK(harness.ReadAll(client, error).empty());
+    WaitForLog(harness, "how=proxy-header");
+    CHECK(harness.log.Has("in time"));
+  }
+}
+
+TEST_CASE("session proxy: the handshake has its own time behind the header") {
+  Harness harness(Takes(config::ProxyIn::kAny));
+  const os::UniqueFd client = harness.Connect();
+  harness.Write(client, kLine);
+  for (int i = 0; i < 20; ++i) harness.Turn();
+  harness.now_ms += 9'000;
+  harness.Turn();
+  harness.Write(client, "HELLO\n");
+  CHECK(harness.Read(client, 8) == "WELCOME\n");
+}
+
+TEST_CASE("session proxy: a balancer that only looks is no warning, a cut header is one") {
+  {
+    Harness harness(Takes(config::ProxyIn::kAny));
+    os::UniqueFd client = harness.Connect();
+    client.Reset();
+    WaitForLog(harness, "how=client-closed");
+    CHECK(harness.log.Has("level=info"));
+  }
+  Harness harness(Takes(config::ProxyIn::kAny));
+  os::UniqueFd client = harness.Connect();
+  harness.Write(client, "PROXY TC");
+  client.Reset();
+  WaitForLog(harness, "how=proxy-header");
+  CHECK(harness.log.Has("ended within the PROXY header"));
+}
+
+TEST_CASE("session proxy: UNKNOWN and LOCAL leave the connection's own address") {
+  const std::string local = std::string("\r\n\r\n\0\r\nQUIT\n", 12) + std::string("\x20\0\0\0", 4);
+  for (const std::string& header : {std::string("PROXY UNKNOWN\r\n"), local}) {
+    Harness harness(Takes(config::ProxyIn::kAny));
+    os::UniqueFd client = harness.Connect();
+    harness.Write(client, header + "BAD");
+    CHECK(harness.Read(client, 6) == "ALERT\n");
+    client.Reset();
+    WaitForLog(harness, "connection closed");
+    CHECK(harness.log.Has("client=127.0.0.1:"));
+    CHECK_FALSE(harness.log.Has("proxy="));
+  }
+}
+
+TEST_CASE("session proxy: the back end hears of the client before anything else") {
+  Harness harness(Tells(config::ProxyOut::kVersion1));
+  const os::UniqueFd client = harness.Connect();
+  harness.Write(client, "HELLO\n" + ToyRecord("A1 NOOP\r\n"));
+  const os::UniqueFd backend = harness.AcceptBackend();
+  const os::SocketAddress from = os::LocalAddress(client.get());
+  const os::SocketAddress to = os::PeerAddress(client.get());
+  const std::string line = "PROXY TCP4 127.0.0.1 127.0.0.1 " + std::to_string(from.port()) + " " +
+                           std::to_string(to.port()) + "\r\n";
+  CHECK(harness.Read(backend, line.size() + 9) == line + "A1 NOOP\r\n");
+}
+
+TEST_CASE("session proxy: what a proxy said is passed on") {
+  Harness harness(Tells(config::ProxyOut::kVersion1, config::ProxyIn::kAny));
+  const os::UniqueFd client = harness.Connect();
+  harness.Write(client, "PROXY TCP6 2001:db8::1 2001:db8::2 56324 993\r\nHELLO\n");
+  const os::UniqueFd backend = harness.AcceptBackend();
+  const std::string line = "PROXY TCP6 2001:db8::1 2001:db8::2 56324 993\r\n";
+  CHECK(harness.Read(backend, line.size()) == line);
+}
+
+TEST_CASE("session proxy: version 2 with TLS has an ID that the log has, too") {
+  Harness harness(Tells(config::ProxyOut::kVersion2Tls, config::ProxyIn::kAny));
+  os::UniqueFd client = harness.Connect();
+  harness.Write(client, kLine + "HELLO\n" + ToyRecord("x"));
+  os::UniqueFd backend = harness.AcceptBackend();
+  std::string got;
+  mail::ProxyParsed parsed;
+  while (parsed.state == mail::ProxyParsed::State::kNeedMore) {
+    got += harness.Read(backend, 1);
+    parsed = mail::ParseProxyHeader(AsBytes(got), mail::ProxyAccepts::kVersion2);
+  }
+  REQUIRE(parsed.state == mail::ProxyParsed::State::kDone);
+  CHECK(parsed.header.source.port == 56324);
+  CHECK(parsed.header.tls);
+  CHECK(parsed.header.unique_id.size() == 32);
+  CHECK(harness.Read(backend, 1) == "x");
+  backend.Reset();
+  client.Reset();
+  WaitForLog(harness, "connection_id=" + std::string(parsed.header.unique_id));
+}
+
+TEST_CASE("session proxy: the header comes first at the server that is reached at last") {
+  Harness::Options options = Tells(config::ProxyOut::kVersion1, config::ProxyIn::kAny);
+  auto listener = os::MakeListener(*os::SocketAddress::FromIp("127.0.0.1", 0), {});
+  REQUIRE(listener);
+  auto dead = os::MakeListener(*os::SocketAddress::FromIp("127.0.0.1", 0), {});
+  REQUIRE(dead);
+  options.servers = {test::BoundAddress(dead->get()), test::BoundAddress(listener->get())};
+  dead->Reset();
+  Harness harness(options);
+  harness.backend_listener = std::move(*listener);
+  for (int i = 0; i < 2; ++i) {  // once each of the two comes first
+    const os::UniqueFd client = harness.Connect();
+    harness.Write(client, kLine + "HELLO\n" + ToyRecord("hello"));
+    const os::UniqueFd backend = harness.AcceptBackend();
+    CHECK(harness.Read(backend, kLine.size() + 5) == kLine + "hello");
+  }
+}
+
+TEST_CASE("session proxy: a client that asked nothing is not announced") {
+  Harness::Options options = Tells(config::ProxyOut::kVersion1);
+  Harness harness(options);
+  const os::UniqueFd client = harness.Connect();
+  harness.Write(client, "HELLO\n" + ToyRecord("bye", 21));
+  WaitForLog(harness, "how=client-closed");
+}
+
+}  // namespace postern::session
