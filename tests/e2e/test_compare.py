@@ -172,6 +172,13 @@ def test_load_generator_without_a_result_is_told(directory, text, fault):
         read_report(path, 1, "it said this")
 
 
+def test_client_of_tls_12_offers_the_certificates_curve_too():
+    assert loads.groups_of(LOADS["full-12-ecdsa"]) == "X25519:P-256"
+    assert loads.groups_of(LOADS["full-13-ecdsa"]) == "X25519"
+    words = loads.arguments_of(LOADS["resumed-12"], 2, 4, 1000)
+    assert words[words.index("--groups") + 1] == "X25519:P-256" and "--resume" in words
+
+
 def test_measures_leave_out_servers_that_cannot_take_part():
     assert LOADS["full-13-ecdsa"].refuses(peers.NginxMail) is not None
     assert LOADS["greeting"].refuses(peers.NginxMail) is None
