@@ -123,10 +123,12 @@ def make_store(place: pathlib.Path, count: int) -> Store:
     complete = directory / "complete"
     age_s = datetime.datetime.now().timestamp() - complete.stat().st_mtime if complete.exists() else None
     if age_s is not None and age_s < 300 * 86400:
+        store.directory.chmod(0o700)
         store.put(renewed=False)
         return store
     shutil.rmtree(directory, ignore_errors=True)
     store.directory.mkdir(parents=True)
+    store.directory.chmod(0o700)  # Postern keeps no keys where others may look.
     store.spare.mkdir()
     for host in store.names():
         for path, octets in zip(store.pair(host), _new_pair(host)):
