@@ -80,6 +80,11 @@ inline constexpr size_t kMaxProxyHeader = 4096;
 // together stay below what its own reader takes.
 inline constexpr size_t kMaxProxyText = 255;
 
+// --- Certificates ---
+// A file with an OCSP response. One with a responder's certificate in it is 2 KB, in PEM 3 KB; what
+// is larger would cost every client that asks for it several round trips.
+inline constexpr size_t kMaxStapleFile = 16 * 1024;
+
 // --- Names ---
 inline constexpr size_t kMaxHostName = 253;  // RFC 1035 section 2.3.4, without the trailing dot
 
