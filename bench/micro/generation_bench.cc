@@ -156,7 +156,7 @@ void LoadParts(benchmark::State& state) {
     }
     const auto index = generation::CertificateIndex::Map(made->parts[1]->fd(), segments);
     if (!settings || !index || (*index)->size() != made->certificates ||
-        (*index)->Find("host0.example.com") == generation::CertificateIndex::kNone) {
+        (*index)->Find("host0.example.com").empty()) {
       return Wrong(state, "the parts do not map");
     }
   }

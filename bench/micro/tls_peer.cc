@@ -20,8 +20,10 @@ class OneCertificate final : public tls::CertificateSource {
       : certificate_(CertificateDer(
             MakeCertificate("bench.example.com", KeyOf(kind), DigestOf(kind)).get())),
         key_(KeyDer(KeyOf(kind))) {}
-  uint32_t Find(std::string_view) const override { return 0; }
-  uint32_t default_certificate() const override { return 0; }
+  generation::Choices Find(std::string_view) const override { return {{0}, 1}; }
+  generation::Choices default_certificates() const override { return {{0}, 1}; }
+  generation::CertificateFacts Facts(uint32_t) const override { return {.identity = 1}; }
+  generation::StapleView Staple(uint32_t) const override { return {}; }
   generation::CertificateView Get(uint32_t) const override {
     return {1, "bench", {certificate_}, key_};
   }

@@ -89,6 +89,8 @@ Listener ReadListener(Reading& reading, const std::string& name, const toml::tab
   table.OneOf<Service>("service", listener.service, services);
   table.OneOf<TlsMode>("tls", listener.tls, kTlsModes);
   ReadPolicyName(reading, table, listener.policy);
+  listener.strict_sni = reading.config.certificates.strict_sni;
+  table.Bool("strict_sni", listener.strict_sni);
   ReadClientCertificates(reading, table, listener.clients);
   ReadProxyIn(reading, table, listener.proxy);
   ReadBackendName(reading, table, listener);

@@ -49,6 +49,7 @@ void ReadPair(Reading& reading, const toml::table& node) {
   ReadPath(reading, table, "key", pair.key);
   pair.passphrase = reading.config.certificates.passphrase;
   ReadPassphraseSource(reading, table, pair.passphrase);
+  ReadPath(reading, table, "ocsp", pair.ocsp);
   table.Finish();
   reading.config.certificates.pairs.push_back(std::move(pair));
 }
@@ -198,6 +199,7 @@ void ReadCertificates(Reading& reading) {
     CheckName(certificates.default_name, "certificate", table.WhereOfValue("default"),
               reading.reporter, "*");
   }
+  table.Bool("strict_sni", certificates.strict_sni);
   const std::string_view remedy =
       "begin each pair with the line [[certificates.pair]], brackets doubled";
   if (const auto* pairs = table.Child<toml::array>("pair", "a list of tables", remedy)) {

@@ -81,6 +81,9 @@ void ListDirectory(const config::Certificates& certificates, std::vector<Certifi
                             .passphrase = certificates.passphrase},
                            certificates.where,
                            true};
+    if (const std::string staple = path + "/" + name + ".ocsp"; Exists(staple)) {
+      entry.staple_path = staple;
+    }
     if (!Exists(names.key)) {
       faults.push_back(
           {fmt::format("{} has no key: {} does not exist", names.certificate, names.key),
@@ -103,7 +106,8 @@ std::vector<CertificateFiles> ListCertificates(const config::Certificates& certi
                       .chain = {},
                       .passphrase = pair.passphrase},
                      pair.where,
-                     false});
+                     false,
+                     pair.ocsp});
   }
   ListDirectory(certificates, files, faults);
   return files;

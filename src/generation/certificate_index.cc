@@ -76,19 +76,25 @@ class IndexReader {
     const auto certificates = TableOf<CertificateEntry>(part_, header_.certificates);
     const auto lengths = TableOf<uint32_t>(part_, header_.lengths);
     const auto slots = TableOf<NameSlot>(part_, header_.slots);
+    const auto choices = TableOf<uint32_t>(part_, header_.choices);
     const auto texts = TableOf<char>(part_, header_.texts);
-    if (!certificates || !lengths || !slots || !texts) return Damaged("a table lies outside");
-    if (certificates->size() >= CertificateIndex::kNone) return Damaged("it is too large");
+    if (!certificates || !lengths || !slots || !choices || !texts)
+      return Damaged("a table lies outside");
+    if (certificates->size() >= kMore || choices->size() > UINT32_MAX) {
+      return Damaged("it is too large");
+    }
     index_.certificates_ = *certificates;
     index_.lengths_ = *lengths;
     index_.slots_ = *slots;
+    index_.choices_ = *choices;
     index_.texts_ = *texts;
-    index_.default_certificate_ = header_.default_certificate;
-    if (header_.default_certificate >= certificates->size()) {
+    index_.default_choice_ = header_.default_choice;
+    if (header_.default_choice >= choices->size()) {
       return Damaged("its default certificate is not there");
     }
     if (Status segments = TakeSegments(); !segments) return segments;
     if (Status checked = CheckCertificates(); !checked) return checked;
+    if (Status checked = CheckChoices(); !checked) return checked;
     return CheckSlots();
   }
 
@@ -131,13 +137,30 @@ class IndexReader {
         if (length == 0) return Damaged("a chain is damaged");
         total += length;
       }
-      if (!Inside(*chain, entry.chain_offset, total)) {
+      if (!Inside(*chain, entry.chain_offset, total + entry.staple_length)) {
         return Damaged("a certificate lies outside its segment");
       }
+      if (entry.key_kind >= pki::kKeyClasses)
+        return Damaged("a key is of a kind that is not known");
       if (entry.key_length == 0 || !Inside(*key, entry.key_offset, entry.key_length)) {
         return Damaged("a key lies outside its segment");
       }
     }
+    return {};
+  }
+
+  // Every run ends within the table and within its bound, so that wherever a slot points, what is
+  // read from there on is sound.
+  Status CheckChoices() const {
+    size_t run = 0;
+    for (const uint32_t choice : index_.choices_) {
+      if ((choice & ~kMore) >= index_.certificates_.size()) {
+        return Damaged("a name has a certificate that is not there");
+      }
+      run = (choice & kMore) != 0 ? run + 1 : 0;
+      if (run >= pki::kKeyFamilies) return Damaged("a name has too many certificates");
+    }
+    if (run != 0) return Damaged("the certificates of a name have no end");
     return {};
   }
 
@@ -149,7 +172,7 @@ class IndexReader {
         continue;
       }
       if (!TextOf(index_.texts_, slot.name)) return Damaged("a text lies outside");
-      if (slot.certificate >= index_.certificates_.size()) {
+      if (slot.choice >= index_.choices_.size()) {
         return Damaged("a name has a certificate that is not there");
       }
     }
@@ -179,34 +202,64 @@ Result<std::shared_ptr<const CertificateIndex>> CertificateIndex::Map(
 
 uint32_t CertificateIndex::size() const { return static_cast<uint32_t>(certificates_.size()); }
 
-uint32_t CertificateIndex::default_certificate() const { return default_certificate_; }
+Choices CertificateIndex::default_certificates() const { return ChoicesAt(default_choice_); }
 
-uint32_t CertificateIndex::Lookup(std::string_view name) const {
+Choices CertificateIndex::ChoicesAt(uint32_t first) const {
+  Choices choices;
+  for (uint32_t at = first;; ++at) {
+    choices.certificates[choices.count++] = choices_[at] & ~kMore;
+    if ((choices_[at] & kMore) == 0) return choices;
+  }
+}
+
+Choices CertificateIndex::Lookup(std::string_view name) const {
   const uint64_t hash = Hash64(name);
   uint64_t at = SlotOf(hash, slots_.size());
   for (; slots_[at].name.length != 0; at = at + 1 == slots_.size() ? 0 : at + 1) {
     const NameSlot& slot = slots_[at];
-    if (slot.tag == TagOf(hash) && TextOf(texts_, slot.name) == name) return slot.certificate;
+    if (slot.tag == TagOf(hash) && TextOf(texts_, slot.name) == name) {
+      return ChoicesAt(slot.choice);
+    }
   }
-  return kNone;
+  return {};
 }
 
-uint32_t CertificateIndex::Find(std::string_view host) const {
+Choices CertificateIndex::Find(std::string_view host) const {
   // RFC 6066 section 3: the name is without a trailing dot; some clients send one all the same.
   if (host.ends_with('.')) host.remove_suffix(1);
-  if (host.empty() || host.size() > limits::kMaxHostName) return kNone;
+  if (host.empty() || host.size() > limits::kMaxHostName) return {};
   std::string name(host.size(), '\0');
   for (size_t i = 0; i < host.size(); ++i) {
     const char c = host[i];
-    if (c == '*') return kNone;  // a wildcard is what certificates have, not what clients ask for
+    if (c == '*') return {};  // a wildcard is what certificates have, not what clients ask for
     name[i] = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   }
-  if (const uint32_t exact = Lookup(name); exact != kNone) return exact;
-  // RFC 6125 section 6.4.3: a wildcard stands for one whole label, the first one.
+  if (const Choices exact = Lookup(name); !exact.empty()) return exact;
+  // RFC 9525 section 6.3: a wildcard stands for one whole label, the first one.
   const size_t dot = name.find('.');
-  if (dot == std::string::npos || dot == 0) return kNone;
+  if (dot == std::string::npos || dot == 0) return {};
   name.replace(0, dot, "*");
   return Lookup(name);
+}
+
+CertificateFacts CertificateIndex::Facts(uint32_t certificate) const {
+  POSTERN_CHECK(certificate < certificates_.size());
+  const CertificateEntry& entry = certificates_[certificate];
+  return {entry.identity, static_cast<pki::KeyClass>(entry.key_kind), entry.schemes};
+}
+
+Bytes CertificateIndex::ChainFrom(const CertificateEntry& entry) const {
+  return segments_[entry.chain_segment]->bytes().subspan(entry.chain_offset);
+}
+
+StapleView CertificateIndex::Staple(uint32_t certificate) const {
+  POSTERN_CHECK(certificate < certificates_.size());
+  const CertificateEntry& entry = certificates_[certificate];
+  size_t chain_size = 0;
+  for (const uint32_t length : lengths_.subspan(entry.first_length, entry.chain_count)) {
+    chain_size += length;
+  }
+  return {ChainFrom(entry).subspan(chain_size, entry.staple_length), entry.staple_until};
 }
 
 CertificateView CertificateIndex::Get(uint32_t certificate) const {
@@ -215,7 +268,7 @@ CertificateView CertificateIndex::Get(uint32_t certificate) const {
   CertificateView view;
   view.identity = entry.identity;
   view.name = *TextOf(texts_, entry.name);
-  Bytes chain = segments_[entry.chain_segment]->bytes().subspan(entry.chain_offset);
+  Bytes chain = ChainFrom(entry);
   for (const uint32_t length : lengths_.subspan(entry.first_length, entry.chain_count)) {
     view.chain_der.push_back(chain.first(length));
     chain = chain.subspan(length);

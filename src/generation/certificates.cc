@@ -78,6 +78,7 @@ class Collector {
       }
       return;
     }
+    TakeStaple(files, candidate);
     const StoredCertificate& stored = candidate.get();
     if (!names_.insert(stored.name).second) {
       faults_.push_back({fmt::format("two certificates have the name \"{}\"; the second is {}",
@@ -128,16 +129,97 @@ class Collector {
     stored->names = pair->names;
     stored->periods = pair->periods;
     stored->key_type = pair->key_type;
+    stored->key_kind = pair->key_kind;
+    stored->schemes = pair->schemes;
+    stored->must_staple = pair->must_staple;
     stored->weaknesses = pair->weaknesses;
     if (known != nullptr && SameContent(*known, *pair)) {
       stored->identity = known->identity;
       stored->location = known->location;
+      stored->staple_path = known->staple_path;
+      stored->staple_stamp = known->staple_stamp;
+      stored->staple_until = known->staple_until;
     } else {
       stored->identity = NextIdentity();
       candidate.fresh = std::move(*pair);
     }
     candidate.changed = std::move(stored);
     return true;
+  }
+
+  // TakeStaple sees to the OCSP response, whether the certificate is new or not. One that is wrong
+  // or out of date is left out, with a warning: the certificate serves as well without.
+  void TakeStaple(const CertificateFiles& files, Candidate& candidate) {
+    const StoredCertificate& stored = candidate.get();
+    const std::time_t now = std::time(nullptr);
+    if (stored.location.staple_length != 0 && stored.staple_path == files.staple_path &&
+        stored.staple_until > now) {
+      const Result<pki::FileStamp> stamp = pki::StampOf(files.staple_path);
+      if (stamp && stored.staple_stamp.SameFile(*stamp)) return;
+    }
+    if (files.staple_path.empty()) {
+      if (stored.must_staple) WarnOfMustStaple(files);
+      return DropStaple(candidate);
+    }
+    Result<pki::Staple> staple = pki::LoadStaple(files.staple_path, ChainOf(candidate), now);
+    if (!staple) {
+      Error warning = std::move(staple.error());
+      warning.where = files.where;
+      warnings_.push_back(std::move(warning));
+      return DropStaple(candidate);
+    }
+    StoredCertificate& changed = candidate.Change();
+    changed.staple_path = files.staple_path;
+    changed.staple_stamp = staple->stamp;
+    changed.staple_until = staple->good_until;
+    if (!SameStaple(changed, *staple)) candidate.fresh_staple = std::move(*staple);
+  }
+
+  static void DropStaple(Candidate& candidate) {
+    const StoredCertificate& stored = candidate.get();
+    if (stored.location.staple_length == 0 && stored.staple_path.empty()) return;
+    StoredCertificate& changed = candidate.Change();
+    changed.staple_path.clear();
+    changed.staple_until = 0;
+    changed.location.staple_length = 0;
+  }
+
+  void WarnOfMustStaple(const CertificateFiles& files) {
+    warnings_.push_back(
+        {fmt::format("the certificate in {} asks clients to insist on a stapled OCSP response, and "
+                     "there is none",
+                     files.files.certificate),
+         files.from_directory
+             ? fmt::format("put the response beside it as {}.ocsp", files.given_name)
+             : std::string("name the file with the response: ocsp = \"...\""),
+         files.where});
+  }
+
+  // The certificates of a candidate's chain, wherever they are.
+  std::vector<Bytes> ChainOf(const Candidate& candidate) {
+    std::vector<Bytes> chain;
+    if (candidate.fresh) {
+      for (const std::vector<unsigned char>& der : candidate.fresh->chain_der) {
+        chain.push_back(std::as_bytes(std::span(der)));
+      }
+      return chain;
+    }
+    const Location& location = candidate.get().location;
+    const Result<Content> content = cache_.Read(location);
+    if (!content) return chain;
+    Bytes rest = content->chain;
+    for (const uint32_t length : location.chain_lengths) {
+      chain.push_back(rest.first(length));
+      rest = rest.subspan(length);
+    }
+    return chain;
+  }
+
+  bool SameStaple(const StoredCertificate& stored, const pki::Staple& staple) {
+    if (stored.location.staple_length != staple.response.size()) return false;
+    const Result<Content> content = cache_.Read(stored.location);
+    return content &&
+           std::ranges::equal(content->staple, std::as_bytes(std::span(staple.response)));
   }
 
   bool SameContent(const StoredCertificate& known, const pki::Pair& pair) {

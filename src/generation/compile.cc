@@ -140,7 +140,8 @@ IndexInput DescribeIndex(const Collected& collected, std::vector<PartPtr>& segme
     const uint32_t segment = numbers.at(at.batch.get());
     input.certificates.push_back({stored.identity, stored.name, segment, at.chain_offset,
                                   at.chain_lengths, segment + 1, at.key_offset, at.key_length,
-                                  stored.names});
+                                  stored.names, stored.key_kind, stored.schemes, at.staple_length,
+                                  stored.staple_until});
   }
   input.default_certificate = collected.default_certificate;
   return input;

@@ -23,6 +23,11 @@ uint64_t ChainSize(const std::vector<uint32_t>& lengths) {
   return std::accumulate(lengths.begin(), lengths.end(), uint64_t{0});
 }
 
+// What a chain takes with the OCSP response behind it.
+uint64_t ChainRoom(const Location& location) {
+  return Aligned(ChainSize(location.chain_lengths) + location.staple_length);
+}
+
 // Batches in use by stored candidates, and how much of them is named.
 struct Usage {
   std::vector<BatchPtr> batches;
@@ -30,12 +35,17 @@ struct Usage {
   uint64_t named = 0;
 };
 
+// Whether anything of it is not stored yet.
+bool ToStore(const Candidate& candidate) {
+  return candidate.get().location.batch == nullptr || candidate.fresh_staple;
+}
+
 Usage Measure(const std::vector<Candidate>& candidates) {
   Usage usage;
   std::set<const Batch*> seen;
   for (const Candidate& candidate : candidates) {
     const Location& location = candidate.get().location;
-    if (location.batch == nullptr) continue;
+    if (location.batch == nullptr) continue;  // nowhere yet
     usage.named += location.size();
     if (!seen.insert(location.batch.get()).second) continue;
     usage.held += location.batch->size();
@@ -63,6 +73,7 @@ std::set<const Batch*> ToMove(const Usage& usage, bool something_new) {
 struct Piece {
   StoredCertificate* stored = nullptr;
   std::vector<Bytes> chain;
+  Bytes staple;
   Bytes key;
 };
 
@@ -85,7 +96,8 @@ void PutHeader(MutableBytes segment, PartKind kind, PartId id) {
 Result<PartPtr> WriteChains(const std::vector<Piece>& pieces) {
   size_t size = sizeof(PartHeader);
   for (const Piece& piece : pieces) {
-    size += Aligned(ChainSize(piece.stored->location.chain_lengths));
+    piece.stored->location.staple_length = static_cast<uint32_t>(piece.staple.size());
+    size += ChainRoom(piece.stored->location);
   }
   std::vector<std::byte> octets(size);
   const PartId id = NextPartId();
@@ -99,7 +111,8 @@ Result<PartPtr> WriteChains(const std::vector<Piece>& pieces) {
       Put(octets, at, certificate);
       at += certificate.size();
     }
-    offset += Aligned(ChainSize(location.chain_lengths));
+    Put(octets, at, piece.staple);
+    offset += ChainRoom(location);
   }
   Result<os::UniqueFd> fd = os::MakeSealed("postern-certificates-" + std::to_string(id), octets);
   if (!fd) return std::unexpected(fd.error());
@@ -140,20 +153,20 @@ Piece PieceOf(Candidate& candidate) {
     location.chain_lengths.push_back(static_cast<uint32_t>(der.size()));
     piece.chain.push_back(Octets(der));
   }
+  if (candidate.fresh_staple) piece.staple = Octets(candidate.fresh_staple->response);
   piece.key = Octets(candidate.fresh->key_der.get());
   location.key_length = static_cast<uint32_t>(piece.key.size());
   return piece;
 }
 
-// MovedPiece makes a piece of a candidate that is stored elsewhere. What other generations know of
-// it stays as it is, so it is copied.
+// MovedPiece makes a piece of a candidate that is stored elsewhere, with its new OCSP response when
+// it has one.
 Result<Piece> MovedPiece(Candidate& candidate, SegmentCache& cache) {
   const Result<Content> content = cache.Read(candidate.get().location);
   if (!content) return std::unexpected(content.error());
-  if (candidate.changed == nullptr) {
-    candidate.changed = std::make_shared<StoredCertificate>(*candidate.kept);
-  }
-  return Piece{candidate.changed.get(), {content->chain}, content->key};
+  const Bytes staple =
+      candidate.fresh_staple ? Octets(candidate.fresh_staple->response) : content->staple;
+  return Piece{&candidate.Change(), {content->chain}, staple, content->key};
 }
 
 std::atomic<uint64_t> next_part_id{1};
@@ -164,7 +177,7 @@ std::atomic<uint64_t> next_identity{1};
 PartId NextPartId() { return next_part_id.fetch_add(1); }
 uint64_t NextIdentity() { return next_identity.fetch_add(1); }
 
-uint64_t Location::size() const { return Aligned(ChainSize(chain_lengths)) + Aligned(key_length); }
+uint64_t Location::size() const { return ChainRoom(*this) + Aligned(key_length); }
 
 Result<Content> SegmentCache::Read(const Location& location) {
   Mapped& mapped = mapped_[location.batch.get()];
@@ -178,23 +191,24 @@ Result<Content> SegmentCache::Read(const Location& location) {
     [[maybe_unused]] const Status locked = keys->LockSecrets();
     mapped = {location.batch, std::move(*certificates), std::move(*keys)};
   }
-  return Content{
-      mapped.certificates.bytes().subspan(location.chain_offset, ChainSize(location.chain_lengths)),
-      mapped.keys.bytes().subspan(location.key_offset, location.key_length)};
+  const uint64_t chain_size = ChainSize(location.chain_lengths);
+  const Bytes chain = mapped.certificates.bytes().subspan(location.chain_offset);
+  return Content{chain.first(chain_size), chain.subspan(chain_size, location.staple_length),
+                 mapped.keys.bytes().subspan(location.key_offset, location.key_length)};
 }
 
 Status PlaceAll(std::vector<Candidate>& candidates, SegmentCache& cache,
                 std::vector<Error>& warnings) {
-  const bool something_new = std::any_of(
-      candidates.begin(), candidates.end(),
-      [](const Candidate& candidate) { return candidate.get().location.batch == nullptr; });
+  const bool something_new =
+      std::any_of(candidates.begin(), candidates.end(),
+                  [](const Candidate& candidate) { return ToStore(candidate); });
   const std::set<const Batch*> moving = ToMove(Measure(candidates), something_new);
   std::vector<Piece> pieces;
   for (Candidate& candidate : candidates) {
     const Batch* batch = candidate.get().location.batch.get();
     if (batch == nullptr) {
       pieces.push_back(PieceOf(candidate));
-    } else if (moving.contains(batch)) {
+    } else if (moving.contains(batch) || candidate.fresh_staple) {
       Result<Piece> piece = MovedPiece(candidate, cache);
       if (!piece) return std::unexpected(piece.error());
       pieces.push_back(std::move(*piece));

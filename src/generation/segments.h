@@ -9,6 +9,7 @@
 #include "generation/sources.h"
 #include "postern/base/result.h"
 #include "postern/os/sealed_memory.h"
+#include "postern/pki/staple.h"
 
 namespace postern::generation {
 
@@ -19,6 +20,7 @@ inline constexpr size_t kMaxBatches = 16;
 // The octets of a stored certificate.
 struct Content {
   Bytes chain;  // all certificates of the chain, one behind the other
+  Bytes staple;
   Bytes key;
 };
 
@@ -42,8 +44,14 @@ struct Candidate {
   std::shared_ptr<StoredCertificate> changed;  // set when it differs from what was there before
   StoredPtr kept;                              // else this
   std::optional<pki::Pair> fresh;
+  std::optional<pki::Staple> fresh_staple;  // read from its file; `changed` is set then
 
   const StoredCertificate& get() const { return changed != nullptr ? *changed : *kept; }
+  // For writing: what other generations know of it stays as it is, so it is copied first.
+  StoredCertificate& Change() {
+    if (changed == nullptr) changed = std::make_shared<StoredCertificate>(*kept);
+    return *changed;
+  }
 };
 
 // PlaceAll gives every candidate a location: what is nowhere yet, and what compaction moves, goes

@@ -157,6 +157,7 @@ class SettingsReader {
 
   // Whether what a listener says about client certificates can be.
   bool ClientsFit(const ListenerEntry& entry) const {
+    if (entry.strict_sni > 1) return false;
     if (entry.client_mode > static_cast<uint32_t>(config::ClientMode::kRequired)) return false;
     const bool off = entry.client_mode == static_cast<uint32_t>(config::ClientMode::kOff);
     // What asks for certificates and trusts nobody would be open to nobody or, worse, to all.
@@ -186,7 +187,7 @@ class SettingsReader {
           {*name, static_cast<config::Service>(entry.service),
            static_cast<config::TlsMode>(entry.tls), entry.backend, entry.handshake_timeout_ms,
            entry.idle_timeout_ms, entry.policy, static_cast<config::ClientMode>(entry.client_mode),
-           entry.client_depth, entry.trust});
+           entry.client_depth, entry.trust, {}, entry.strict_sni == 1});
     }
     return {};
   }

@@ -101,7 +101,8 @@ std::vector<std::byte> BuildSettings(
          Count(static_cast<size_t>(policy - config.policies.data())),
          listener.timeouts.handshake_ms, listener.timeouts.idle_ms,
          static_cast<uint32_t>(listener.clients.mode), listener.clients.depth,
-         number_of < trust.of_listener.size() ? trust.of_listener[number_of] : kNoTrust});
+         number_of < trust.of_listener.size() ? trust.of_listener[number_of] : kNoTrust,
+         listener.strict_sni ? 1U : 0U});
   }
 
   std::vector<ProxyEntry> proxies;

@@ -42,8 +42,8 @@ struct ListenerEntry {
   uint64_t idle_timeout_ms = 0;
   uint32_t client_mode = 0;  // config::ClientMode
   uint32_t client_depth = 0;
-  uint32_t trust = 0;  // index into trusts; with client certificates off kNoTrust
-  uint32_t reserved = 0;
+  uint32_t trust = 0;       // index into trusts; with client certificates off kNoTrust
+  uint32_t strict_sni = 0;  // 0 or 1
 };
 
 struct PolicyEntry {

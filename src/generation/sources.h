@@ -31,6 +31,7 @@ struct Location {
   std::vector<uint32_t> chain_lengths;
   uint64_t key_offset = 0;
   uint32_t key_length = 0;
+  uint32_t staple_length = 0;  // the OCSP response stands right behind the chain
 
   // Octets in both segments.
   uint64_t size() const;
@@ -39,11 +40,13 @@ struct Location {
 struct StoredCertificate {
   std::string certificate_path;
   std::string key_path;
-  std::string chain_path;  // empty: none
-  std::string given_name;  // in configuration or directory; empty: taken from the certificate
+  std::string chain_path;   // empty: none
+  std::string staple_path;  // empty: none
+  std::string given_name;   // in configuration or directory; empty: taken from the certificate
   pki::FileStamp certificate_stamp;
   pki::FileStamp key_stamp;
   pki::FileStamp chain_stamp;
+  pki::FileStamp staple_stamp;  // when there is a staple
 
   // Equal means: the same chain, key and name. What caches contexts relies on it.
   uint64_t identity = 0;
@@ -51,6 +54,10 @@ struct StoredCertificate {
   std::vector<std::string> names;
   std::vector<pki::Period> periods;
   std::string key_type;
+  pki::KeyClass key_kind = pki::KeyClass::kOther;
+  pki::SchemeSet schemes = 0;
+  bool must_staple = false;
+  int64_t staple_until = 0;
   std::vector<Error> weaknesses;
 
   Location location;

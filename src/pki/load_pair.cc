@@ -232,6 +232,11 @@ Result<Pair> LoadPair(const PairFiles& files) {
   pair.not_before = pair.periods[0].not_before;
   pair.not_after = pair.periods[0].not_after;
   pair.key_type = KeyType(key);
+  pair.key_kind = KindOf(key);
+  for (const X509Ptr& certificate : chain->certificates) {
+    pair.schemes |= SchemeNeeded(certificate.get());
+  }
+  pair.must_staple = X509_get_ext_by_NID(chain->certificates[0].get(), NID_tlsfeature, -1) >= 0;
   pair.key_stamp = read->file.stamp;
   AddWeakKey(pair, key, files.certificate);
   AddWeakSignatures(pair, *chain, files.certificate);

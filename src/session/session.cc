@@ -50,7 +50,8 @@ bool Session::Start(os::UniqueFd fd, tls::ServerContexts& contexts, tls::PolicyC
                                .service = config::ToString(listener().service),
                                .tickets = settings_->tickets_enabled(),
                                .ticket_lifetime_s = settings_->ticket_lifetime_s(),
-                               .policy = std::move(policy)});
+                               .policy = std::move(policy),
+                               .strict_sni = listener().strict_sni});
   io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);
   client_.WantReceive(true);
   client_.Pump();

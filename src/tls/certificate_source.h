@@ -14,8 +14,10 @@ namespace postern::tls {
 class CertificateSource {
  public:
   virtual ~CertificateSource() = default;
-  virtual uint32_t Find(std::string_view host) const = 0;  // CertificateIndex::kNone: none
-  virtual uint32_t default_certificate() const = 0;
+  virtual generation::Choices Find(std::string_view host) const = 0;
+  virtual generation::Choices default_certificates() const = 0;  // never empty
+  virtual generation::CertificateFacts Facts(uint32_t certificate) const = 0;
+  virtual generation::StapleView Staple(uint32_t certificate) const = 0;
   virtual generation::CertificateView Get(uint32_t certificate) const = 0;
 };
 

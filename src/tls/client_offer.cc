@@ -118,6 +118,12 @@ ClientOffer ReadOffer(SSL* ssl) {
   if (const auto list = Extension(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation)) {
     if (list->size() > 2) offer.protocols = AlpnNames(std::as_bytes(list->subspan(2)));
   }
+  if (const auto list = Extension(ssl, TLSEXT_TYPE_signature_algorithms)) {
+    offer.signatures = Values(*list, 2);
+  }
+  if (const auto list = Extension(ssl, TLSEXT_TYPE_signature_algorithms_cert)) {
+    offer.certificate_signatures = Values(*list, 2);
+  }
   if (const auto name = Extension(ssl, TLSEXT_TYPE_server_name)) offer.sni = ReadServerName(*name);
   return offer;
 }

@@ -16,6 +16,8 @@ struct ClientOffer {
   std::vector<uint16_t> ciphers;
   std::vector<uint16_t> groups;
   std::vector<std::string> protocols;  // ALPN, bounded
+  std::vector<uint16_t> signatures;              // signature_algorithms
+  std::vector<uint16_t> certificate_signatures;  // signature_algorithms_cert
   std::string sni;  // lower case, without a trailing dot; empty: none, or not a host name
 
   bool OffersCipher(uint16_t id) const;

@@ -6,6 +6,8 @@
 
 #include <openssl/err.h>
 
+#include <ctime>
+
 #include "postern/base/check.h"
 #include "postern/base/limits.h"
 #include "tls/handshake_libssl.h"
@@ -32,17 +34,33 @@ Contexts::Contexts(std::unique_ptr<const CertificateSource> source, PolicyContex
   POSTERN_CHECK(max_contexts_ > 0);
 }
 
-Result<Contexts::Selected> Contexts::Select(std::string_view sni) {
-  uint32_t number = sni.empty() ? generation::CertificateIndex::kNone : source_->Find(sni);
-  const bool by_name = number != generation::CertificateIndex::kNone;
-  if (!by_name) number = source_->default_certificate();
-  const generation::CertificateView view = source_->Get(number);
-
-  if (const auto known = by_identity_.find(view.identity); known != by_identity_.end()) {
-    recent_.splice(recent_.begin(), recent_, known->second);
-    return Selected{&recent_.front().certificate, by_name};
+uint32_t Contexts::Choose(const generation::Choices& choices, const AskAbilities& abilities) const {
+  if (choices.count == 1) return choices.certificates[0];
+  std::vector<CertificateTraits> traits;
+  for (const uint32_t number : choices) {
+    const generation::CertificateFacts facts = source_->Facts(number);
+    traits.push_back({facts.key_kind, facts.schemes});
   }
-  auto certificate = ServerCertificate::Load(view);
+  return choices.certificates[ChooseCertificate(traits, abilities())];
+}
+
+Result<Contexts::Selected> Contexts::Select(std::string_view sni, const AskAbilities& abilities) {
+  generation::Choices choices = sni.empty() ? generation::Choices() : source_->Find(sni);
+  const bool by_name = !choices.empty();
+  if (!by_name) choices = source_->default_certificates();
+  const uint32_t number = Choose(choices, abilities);
+  const Result<const ServerCertificate*> certificate = Certificate(number);
+  if (!certificate) return std::unexpected(certificate.error());
+  return Selected{*certificate, number, by_name};
+}
+
+Result<const ServerCertificate*> Contexts::Certificate(uint32_t number) {
+  const uint64_t identity = source_->Facts(number).identity;
+  if (const auto known = by_identity_.find(identity); known != by_identity_.end()) {
+    recent_.splice(recent_.begin(), recent_, known->second);
+    return &recent_.front().certificate;
+  }
+  auto certificate = ServerCertificate::Load(source_->Get(number));
   if (!certificate) return std::unexpected(certificate.error());
   if (const Status fits = TryInstall(base_->context.get(), *certificate); !fits) {
     return std::unexpected(fits.error());
@@ -51,9 +69,14 @@ Result<Contexts::Selected> Contexts::Select(std::string_view sni) {
     by_identity_.erase(recent_.back().identity);
     recent_.pop_back();
   }
-  recent_.push_front({view.identity, std::move(*certificate)});
-  by_identity_[view.identity] = recent_.begin();
-  return Selected{&recent_.front().certificate, by_name};
+  recent_.push_front({identity, std::move(*certificate)});
+  by_identity_[identity] = recent_.begin();
+  return &recent_.front().certificate;
+}
+
+Bytes Contexts::Staple(uint32_t number) const {
+  const generation::StapleView staple = source_->Staple(number);
+  return staple.good_until > std::time(nullptr) ? staple.response : Bytes();
 }
 
 std::unique_ptr<Handshake> Contexts::Begin(const ListenerPolicy& policy) {
@@ -69,7 +92,11 @@ Result<std::shared_ptr<ServerContexts>> CreateServerContexts(
   if (!base) return std::unexpected(base.error());
   auto contexts =
       std::make_shared<Contexts>(std::move(certificates), std::move(*base), max_contexts);
-  if (const auto chosen = contexts->Select({}); !chosen) return std::unexpected(chosen.error());
+  // All of the default's: whichever a client can verify must be there for it.
+  for (const uint32_t number : contexts->defaults()) {
+    if (const auto made = contexts->Certificate(number); !made)
+      return std::unexpected(made.error());
+  }
   return contexts;
 }
 

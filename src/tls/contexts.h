@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include "postern/tls/server_contexts.h"
 #include "tls/certificate_source.h"
+#include "tls/client_abilities.h"
 #include "tls/policy_context.h"
 #include "tls/server_certificate.h"
 
@@ -28,12 +30,23 @@ class Contexts final : public ServerContexts {
   struct Selected {
     // Valid until the next Select.
     const ServerCertificate* certificate = nullptr;
+    uint32_t number = 0;   // of the certificate, for Staple
     bool by_name = false;  // a certificate for this very name, not the default one
   };
-  // Select gives the certificate for `sni`, parsed at need.
-  Result<Selected> Select(std::string_view sni);
+  // Asked only when there is a choice.
+  using AskAbilities = std::function<ClientAbilities()>;
+  // Select gives the best certificate for `sni`, parsed at need.
+  Result<Selected> Select(std::string_view sni, const AskAbilities& abilities);
+  // Certificate gives one by its number, parsed at need. Valid until the next one is parsed.
+  Result<const ServerCertificate*> Certificate(uint32_t number);
+  generation::Choices defaults() const { return source_->default_certificates(); }
+  // The OCSP response to send with certificate `number` now; empty when there is none that still
+  // holds. It lies in the generation's memory.
+  Bytes Staple(uint32_t number) const;
 
  private:
+  uint32_t Choose(const generation::Choices& choices, const AskAbilities& abilities) const;
+
   struct Entry {
     uint64_t identity;
     ServerCertificate certificate;

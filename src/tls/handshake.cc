@@ -26,6 +26,8 @@ std::string_view ToString(HandshakeFailure failure) {
       return "client-certificate-missing";
     case HandshakeFailure::kClientCertificateRefused:
       return "client-certificate-refused";
+    case HandshakeFailure::kNoCertificate:
+      return "no-certificate";
     case HandshakeFailure::kPeerAlert:
       return "peer-alert";
     case HandshakeFailure::kTooLarge:

@@ -22,6 +22,7 @@
 #include "tls/kdf_provider.h"
 #include "tls/names.h"
 #include "tls/record_libssl.h"
+#include "tls/strict_sni.h"
 #include "tls/tickets.h"
 #include "tls/wire_bio.h"
 
@@ -34,7 +35,8 @@ class LibsslHandshake final : public Handshake {
       : contexts_(std::move(contexts)),
         policy_(policy.policy != nullptr ? policy.policy : contexts_->base()),
         listener_(policy.listener),
-        service_(policy.service) {
+        service_(policy.service),
+        strict_sni_(policy.strict_sni) {
     Prepare(policy);
   }
 
@@ -51,6 +53,7 @@ class LibsslHandshake final : public Handshake {
   // ALPN; `offered` as on the wire.
   AlpnChoice OnAlpn(Bytes offered);
   bool served_by_name() const { return by_name_; }
+  Bytes Staple() const { return contexts_->Staple(certificate_); }
   HandshakeWatch& watch() { return watch_; }
 
  private:
@@ -63,6 +66,7 @@ class LibsslHandshake final : public Handshake {
   PolicyContextPtr policy_;
   std::string listener_;
   std::string service_;
+  bool strict_sni_;
   std::unique_ptr<WireWindow> window_ = std::make_unique<WireWindow>();
   SslPtr ssl_;                      // after window_: its BIO points there
   std::unique_ptr<Record> record_;  // once established, where libssl is no longer needed
@@ -72,7 +76,9 @@ class LibsslHandshake final : public Handshake {
   int verify_error_ = X509_V_OK;
   std::string refused_client_;  // whose certificate did not verify
   std::string refused_issuer_;
+  std::string nameless_;  // why strict_sni refuses the client
   bool by_name_ = false;
+  uint32_t certificate_ = 0;
   bool classified_ = false;
   HandshakeState state_ = HandshakeState::kNeedMore;
   size_t eaten_ = 0;
@@ -119,6 +125,17 @@ int VerifyCallback(int good, X509_STORE_CTX* store) {
   static_cast<LibsslHandshake*>(SSL_get_app_data(ssl))
       ->OnVerifyFailure(X509_STORE_CTX_get_error(store), X509_STORE_CTX_get0_cert(store));
   return 0;
+}
+
+// RFC 6066 section 8, RFC 8446 section 4.4.2.1: only clients that asked get here.
+int StatusCallback(SSL* ssl, void*) {
+  const auto* handshake = static_cast<const LibsslHandshake*>(SSL_get_app_data(ssl));
+  const Bytes staple = handshake->Staple();
+  if (staple.empty()) return SSL_TLSEXT_ERR_NOACK;
+  void* copy = OPENSSL_memdup(staple.data(), staple.size());  // libssl frees it
+  if (copy == nullptr) return SSL_TLSEXT_ERR_NOACK;
+  SSL_set_tlsext_status_ocsp_resp(ssl, copy, static_cast<long>(staple.size()));
+  return SSL_TLSEXT_ERR_OK;
 }
 
 void KeyLogCallback(const SSL* ssl, const char* line) {
@@ -177,12 +194,20 @@ bool LibsslHandshake::OnClientHello(int& alert) {
   }
   offer_ = std::move(offer);
   alert = SSL_AD_INTERNAL_ERROR;
-  const auto selected = contexts_->Select(offer_.sni);
+  const auto selected =
+      contexts_->Select(offer_.sni, [this] { return AbilitiesOf(ssl_.get(), offer_); });
   if (!selected) {
     internal_ = selected.error().ToString();
     return false;
   }
   by_name_ = selected->by_name;
+  if (strict_sni_ && !by_name_) {
+    facts_.sni = offer_.sni;
+    nameless_ = ExplainStrictSni(offer_, selected->certificate->name());
+    alert = kStrictSniAlert;
+    return false;
+  }
+  certificate_ = selected->number;
   facts_.sni = offer_.sni;
   facts_.certificate = selected->certificate->name();
   if (!selected->certificate->Install(ssl_.get()) ||
@@ -259,6 +284,7 @@ Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& ou
                                                   .client = refused_client_,
                                                   .client_issuer = refused_issuer_});
     if (!internal_.empty()) why = {HandshakeFailure::kInternal, internal_};
+    if (!nameless_.empty()) why = {HandshakeFailure::kNoCertificate, nameless_};
     return Failed(why.failure, std::move(why.detail), consumed);
   }
   ERR_clear_error();
@@ -301,6 +327,7 @@ void SetHandshakeCallbacks(SSL_CTX* context) {
   SSL_CTX_set_tlsext_servername_callback(context, ServerNameCallback);
   SSL_CTX_set_alpn_select_cb(context, AlpnCallback, nullptr);
   SSL_CTX_set_verify(context, SSL_CTX_get_verify_mode(context), VerifyCallback);
+  SSL_CTX_set_tlsext_status_cb(context, StatusCallback);
   // Costly: libssl prints every secret octet by octet.
   if (UseOwnKdf() == nullptr) SSL_CTX_set_keylog_callback(context, KeyLogCallback);
 }

@@ -12,8 +12,16 @@ class IndexSource final : public CertificateSource {
  public:
   explicit IndexSource(generation::CertificateIndexPtr index) : index_(std::move(index)) {}
 
-  uint32_t Find(std::string_view host) const override { return index_->Find(host); }
-  uint32_t default_certificate() const override { return index_->default_certificate(); }
+  generation::Choices Find(std::string_view host) const override { return index_->Find(host); }
+  generation::Choices default_certificates() const override {
+    return index_->default_certificates();
+  }
+  generation::CertificateFacts Facts(uint32_t certificate) const override {
+    return index_->Facts(certificate);
+  }
+  generation::StapleView Staple(uint32_t certificate) const override {
+    return index_->Staple(certificate);
+  }
   generation::CertificateView Get(uint32_t certificate) const override {
     return index_->Get(certificate);
   }

@@ -163,10 +163,11 @@ void ReadIndex(const Image& image) {
     for (const Bytes der : view.chain_der) Touch(der);
   }
   for (const char* host : {"mail.example.com", "a.example.org", "example.net", "x"}) {
-    const uint32_t found = (*index)->Find(host);
-    if (found != CertificateIndex::kNone) Touch((*index)->Get(found).key_der);
+    for (const uint32_t found : (*index)->Find(host)) Touch((*index)->Get(found).key_der);
   }
-  Touch((*index)->Get((*index)->default_certificate()).key_der);
+  for (const uint32_t found : (*index)->default_certificates()) {
+    Touch((*index)->Staple(found).response);
+  }
 }
 
 }  // namespace

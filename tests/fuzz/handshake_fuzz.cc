@@ -32,8 +32,12 @@ namespace {
 class OnePair final : public postern::tls::CertificateSource {
  public:
   explicit OnePair(postern::pki::Pair pair) : pair_(std::move(pair)) {}
-  uint32_t Find(std::string_view) const override { return 0; }
-  uint32_t default_certificate() const override { return 0; }
+  postern::generation::Choices Find(std::string_view) const override { return {{0}, 1}; }
+  postern::generation::Choices default_certificates() const override { return {{0}, 1}; }
+  postern::generation::CertificateFacts Facts(uint32_t) const override {
+    return {1, postern::pki::KeyClass::kEcdsaP256, 0};
+  }
+  postern::generation::StapleView Staple(uint32_t) const override { return {}; }
   postern::generation::CertificateView Get(uint32_t) const override {
     return {.identity = 1,
             .name = "mail.example.com",

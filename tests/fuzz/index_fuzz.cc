@@ -63,17 +63,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   const CertificateIndex& index = **mapped;
-  POSTERN_CHECK(index.default_certificate() < index.size());
+  POSTERN_CHECK(!index.default_certificates().empty());
+  for (const uint32_t found : index.default_certificates()) POSTERN_CHECK(found < index.size());
   for (const std::string_view host : kHosts) {
-    const uint32_t found = index.Find(host);
-    POSTERN_CHECK(found == CertificateIndex::kNone || found < index.size());
+    for (const uint32_t found : index.Find(host)) POSTERN_CHECK(found < index.size());
   }
   unsigned sum = 0;
   for (uint32_t i = 0; i < index.size(); ++i) {
     const CertificateView view = index.Get(i);
     POSTERN_CHECK(!view.chain_der.empty());
     for (const postern::Bytes der : view.chain_der) sum += Sum(der);
-    sum += Sum(view.key_der) + static_cast<unsigned>(std::hash<std::string_view>{}(view.name) % 2);
+    POSTERN_CHECK(index.Facts(i).identity == view.identity);
+    sum += Sum(index.Staple(i).response) + Sum(view.key_der) +
+           static_cast<unsigned>(std::hash<std::string_view>{}(view.name) % 2);
   }
   return sum == UINT32_MAX ? 1 : 0;
 }

@@ -48,8 +48,9 @@ struct Listener {
   std::string policy = std::string(kDefaultPolicy);  // a name in Config::policies, checked
   ClientCertificates clients;
   ProxyAcceptance proxy;
-  std::string backend;  // a name in Config::backends, checked
-  Timeouts timeouts;    // the file's [timeouts], overridden per listener; idle_ms never 0 here
+  std::string backend;      // a name in Config::backends, checked
+  Timeouts timeouts;        // the file's [timeouts], overridden per listener; idle_ms never 0 here
+  bool strict_sni = false;  // clients that name no host we have a certificate for are refused
   Where where;
 };
 
@@ -79,6 +80,7 @@ struct CertificatePair {
   Where where;
   // Of the key, when it is encrypted; that of [certificates] unless it has its own.
   pki::PassphraseSource passphrase = {};
+  std::string ocsp = {};  // path of an OCSP response; empty: none is stapled
 };
 
 // [certificates]
@@ -92,6 +94,7 @@ struct Certificates {
   // Name of the pair for clients without SNI or with an unknown name: a `name` of `pairs` or a
   // NAME in the directory. Empty: "default" if there is such a pair, else the first of `pairs`.
   std::string default_name;
+  bool strict_sni = false;  // for listeners that do not say otherwise
   Where where;
 };
 

@@ -14,12 +14,13 @@ struct CertificateFiles {
   pki::PairFiles files;
   Where where;
   bool from_directory = false;
+  std::string staple_path = {};  // an OCSP response; empty: none
 };
 
 // ListCertificates gives the pairs as configured, then those of the directory in the order of their
-// names. In the directory NAME.crt, NAME.key and NAME.chain count, hidden files do not; a NAME.key
-// alone waits for its certificate and is passed over. A directory that holds keys and is open to
-// others is a fault.
+// names. In the directory NAME.crt, NAME.key, NAME.chain and NAME.ocsp count, hidden files do not;
+// a NAME.key alone waits for its certificate and is passed over. A directory that holds keys and is
+// open to others is a fault.
 std::vector<CertificateFiles> ListCertificates(const config::Certificates& certificates,
                                                std::vector<Error>& faults);
 

@@ -50,6 +50,7 @@ struct ListenerSettings {
   uint32_t client_depth = 0;
   uint32_t trust = kNoTrust;  // index into Settings::trusts; kNoTrust only with kOff
   config::ProxyAcceptance proxy;
+  bool strict_sni = false;
 };
 
 struct SocketSettings {

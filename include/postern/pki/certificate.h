@@ -14,6 +14,7 @@
 #include "postern/pki/file_stamp.h"
 #include "postern/pki/passphrase.h"
 #include "postern/pki/secret_bytes.h"
+#include "postern/pki/signature_schemes.h"
 #include "postern/pki/store.h"
 
 namespace postern::pki {
@@ -51,8 +52,11 @@ struct Pair {
   std::vector<std::string> names;
   int64_t not_before = 0;  // the leaf's, seconds since 1970
   int64_t not_after = 0;
-  std::vector<Period> periods;    // of each certificate in the chain
-  std::string key_type;           // "RSA 2048", "EC P-256", "ED25519"
+  std::vector<Period> periods;  // of each certificate in the chain
+  std::string key_type;         // "RSA 2048", "EC P-256", "ED25519"
+  KeyClass key_kind = KeyClass::kOther;
+  SchemeSet schemes = 0;          // what a client must verify of the chain
+  bool must_staple = false;       // the leaf asks clients to insist on an OCSP response (RFC 7633)
   std::vector<Error> weaknesses;  // short key, SHA-1, a chain out of order: served all the same
   // All of `weaknesses`, and what PeriodWarnings says at the moment of loading.
   std::vector<Error> warnings;

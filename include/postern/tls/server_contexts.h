@@ -25,6 +25,9 @@ struct ListenerPolicy {
   uint64_t ticket_lifetime_s = 86'400;
   // Versions, suites, client certificates; null: the default policy.
   PolicyContextPtr policy = nullptr;
+  // Refuses clients that name no host, or one that no certificate has, instead of serving them the
+  // default certificate.
+  bool strict_sni = false;
 };
 
 class ServerContexts : public std::enable_shared_from_this<ServerContexts> {

@@ -75,8 +75,7 @@ struct Example {
 TEST_CASE("index: names are found as clients write them") {
   const CertificateIndexPtr index = Example().Map();
   REQUIRE(index->size() == 2);
-  CHECK(index->default_certificate() == 1);
-  constexpr uint32_t kNone = CertificateIndex::kNone;
+  CHECK(First(index->default_certificates()) == 1);
   struct Case {
     std::string host;
     uint32_t certificate;
@@ -85,26 +84,26 @@ TEST_CASE("index: names are found as clients write them") {
       {"mail.example.com", 0},
       {"MAIL.Example.COM", 0},
       {"mail.example.com.", 0},
-      {"example.com", 0},             // the first certificate that has it
-      {"imap.example.com", 1},        // by wildcard
-      {"a.example.org", 1},           //
-      {"example.org", kNone},         // a wildcard does not stand for nothing
-      {"a.b.example.org", kNone},     // nor for two labels
-      {"*.example.org", kNone},       // and is no host
-      {".example.org", kNone},        //
-      {"", kNone},                    //
-      {".", kNone},                   //
-      {"mail.example.com..", kNone},  //
-      {"mail.example.co", kNone},     //
-      {"mail.example.comm", kNone},   //
-      {std::string("mail\0example.com", 16), kNone},
-      {std::string(4096, 'a'), kNone},
+      {"example.com", 0},               // the first certificate that has it
+      {"imap.example.com", 1},          // by wildcard
+      {"a.example.org", 1},             //
+      {"example.org", kNobody},         // a wildcard does not stand for nothing
+      {"a.b.example.org", kNobody},     // nor for two labels
+      {"*.example.org", kNobody},       // and is no host
+      {".example.org", kNobody},        //
+      {"", kNobody},                    //
+      {".", kNobody},                   //
+      {"mail.example.com..", kNobody},  //
+      {"mail.example.co", kNobody},     //
+      {"mail.example.comm", kNobody},   //
+      {std::string("mail\0example.com", 16), kNobody},
+      {std::string(4096, 'a'), kNobody},
       {std::string(limits::kMaxHostName - 12, 'a') + ".example.org", 1},
-      {std::string(limits::kMaxHostName - 11, 'a') + ".example.org", kNone},
+      {std::string(limits::kMaxHostName - 11, 'a') + ".example.org", kNobody},
   };
   for (const Case& test : cases) {
     CAPTURE(test.host);
-    CHECK(index->Find(test.host) == test.certificate);
+    CHECK(First(index->Find(test.host)) == test.certificate);
   }
 }
 
@@ -152,12 +151,12 @@ TEST_CASE("index: every reference is checked when it is mapped") {
   IndexedCertificate& certificate = example.input.certificates[1];
   SECTION("default") {
     example.input.default_certificate = 2;
-    CHECK(example.Refusal().find("default certificate") != std::string::npos);
+    CHECK(example.Refusal().find("a certificate that is not there") != std::string::npos);
   }
   SECTION("no certificate at all") {
     example.input.certificates.clear();
     example.input.default_certificate = 0;
-    CHECK(example.Refusal().find("default certificate") != std::string::npos);
+    CHECK(example.Refusal().find("a certificate that is not there") != std::string::npos);
   }
   SECTION("a segment that is not there") {
     example.segments.erase(2);
@@ -197,6 +196,14 @@ TEST_CASE("index: every reference is checked when it is mapped") {
     certificate.key_length = 17;
     CHECK(example.Refusal().find("a key lies outside") != std::string::npos);
   }
+  SECTION("an OCSP response that ends behind its segment") {
+    certificate.staple_length = 1;
+    CHECK(example.Refusal().find("a certificate lies outside") != std::string::npos);
+  }
+  SECTION("a key of no kind") {
+    certificate.key_kind = static_cast<pki::KeyClass>(pki::kKeyClasses);
+    CHECK(example.Refusal().find("a kind that is not known") != std::string::npos);
+  }
   SECTION("an empty key") {
     certificate.key_length = 0;
     CHECK(example.Refusal().find("a key lies outside") != std::string::npos);
@@ -218,6 +225,83 @@ TEST_CASE("index: a table of names without a free slot is refused, not searched 
   header.slots.count = 0;
   std::memcpy(image.data(), &header, sizeof header);
   CHECK_FALSE(example.Map(Forged(image)).has_value());
+}
+
+TEST_CASE("index: pairs of one name with keys of different families serve it together") {
+  Example example;
+  example.input.certificates[0].key_kind = pki::KeyClass::kRsa;
+  example.input.certificates[0].schemes = 5;
+  example.input.certificates[1].key_kind = pki::KeyClass::kEcdsaP384;
+  const IndexImage image = BuildIndex(example.input);
+  CHECK(image.lost.empty());
+  const Result<CertificateIndexPtr> mapped = example.Map(image.bytes);
+  REQUIRE(mapped.has_value());
+  const CertificateIndex& index = **mapped;
+  const Choices both = index.Find("EXAMPLE.com.");
+  REQUIRE(both.count == 2);
+  CHECK(both.certificates[0] == 0);
+  CHECK(both.certificates[1] == 1);
+  CHECK(index.Find("mail.example.com").count == 1);  // an exact name is not joined by a wildcard
+  CHECK(index.Facts(0).key_kind == pki::KeyClass::kRsa);
+  CHECK(index.Facts(0).schemes == 5);
+  CHECK(index.Facts(1).identity == 12);
+}
+
+TEST_CASE("index: the default certificate is joined by those that share its first name") {
+  Example example;
+  const auto defaults = [&] {
+    const Result<CertificateIndexPtr> index = example.Map(BuildIndex(example.input).bytes);
+    REQUIRE(index.has_value());
+    const Choices choices = (*index)->default_certificates();
+    return std::vector<uint32_t>(choices.begin(), choices.end());
+  };
+  example.input.certificates[0].key_kind = pki::KeyClass::kRsa;
+  example.input.certificates[1].key_kind = pki::KeyClass::kEcdsaP256;
+  example.input.certificates[1].names = {"example.com"};
+  CHECK(defaults() == std::vector<uint32_t>{1, 0});
+  example.input.default_certificate = 0;  // its first name is mail.example.com
+  CHECK(defaults() == std::vector<uint32_t>{0});
+  example.input.certificates[0].names.clear();
+  CHECK(defaults() == std::vector<uint32_t>{0});
+}
+
+TEST_CASE("index: runs of choices are bounded and end") {
+  const Example example;
+  const Image image = BuildIndex(example.input).bytes;
+  IndexHeader header;
+  std::memcpy(&header, image.data(), sizeof header);
+  const auto refusal = [&](auto change) {
+    Image changed = image;
+    change(changed);
+    const Result<CertificateIndexPtr> index = example.Map(Forged(changed));
+    REQUIRE_FALSE(index.has_value());
+    return index.error().what;
+  };
+  const size_t last = header.choices.offset + (header.choices.count - 1) * 4;
+  CHECK(refusal([&](Image& it) { SetWord(it, last, kMore); }).find("have no end") !=
+        std::string::npos);
+  CHECK(refusal([&](Image& it) {
+          for (size_t i = 0; i < header.choices.count; ++i) {
+            SetWord(it, header.choices.offset + i * 4, kMore);
+          }
+        }).find("too many certificates") != std::string::npos);
+  CHECK(refusal([&](Image& it) {
+          SetWord(it, offsetof(IndexHeader, default_choice),
+                  static_cast<uint32_t>(header.choices.count));
+        }).find("default certificate is not there") != std::string::npos);
+}
+
+TEST_CASE("index: the OCSP response is what stands behind the chain") {
+  Example example;
+  Image octets = SegmentImage(1, PartKind::kCertificates, 64, 'c');
+  std::memset(octets.data() + sizeof(PartHeader) + 30, 's', 2);
+  example.segments[1] = *Segment::Map(1, PartKind::kCertificates, Sealed(octets).get());
+  example.input.certificates[0].staple_length = 2;
+  example.input.certificates[0].staple_until = 1'900'000'000;
+  const CertificateIndexPtr index = example.Map();
+  CHECK(AsText(index->Staple(0).response) == "ss");
+  CHECK(index->Staple(0).good_until == 1'900'000'000);
+  CHECK(index->Staple(1).response.empty());
 }
 
 TEST_CASE("index: a chain whose lengths lie behind their table is refused") {
@@ -312,8 +396,8 @@ TEST_CASE("index: 100,000 names, each found and none besides") {
   for (uint32_t i = 0; i < kCount; ++i) {
     const std::string host = i % 10 == 0 ? fmt::format("mail.wild{}.example", i)
                                          : fmt::format("MAIL.domain{}.example", i);
-    if (index.Find(host) != i) ++wrong;
-    if (index.Find(fmt::format("mail.unknown{}.example", i)) != CertificateIndex::kNone) ++wrong;
+    if (First(index.Find(host)) != i) ++wrong;
+    if (!index.Find(fmt::format("mail.unknown{}.example", i)).empty()) ++wrong;
   }
   CHECK(wrong == 0);
   CHECK(index.Get(kCount - 1).identity == kCount);

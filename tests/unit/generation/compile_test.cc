@@ -59,9 +59,10 @@ TEST_CASE("compile: a configuration becomes what a worker serves") {
   CHECK(servers[0].addresses.at(0).ToString() == "127.0.0.1:143");
   CHECK(servers[1].addresses.at(0).ToString() == "unix:/run/imap");
 
-  CHECK(mapped.index->Find("mail.example.com") == mapped.index->default_certificate());
-  const uint32_t wild = mapped.index->Find("imap.example.org");
-  REQUIRE(wild != CertificateIndex::kNone);
+  CHECK(First(mapped.index->Find("mail.example.com")) ==
+        First(mapped.index->default_certificates()));
+  const uint32_t wild = First(mapped.index->Find("imap.example.org"));
+  REQUIRE(wild != kNobody);
   const CertificateView view = mapped.index->Get(wild);
   CHECK(view.name == "wild");
   // What is stored is the certificate of the file, and its key.
@@ -132,7 +133,7 @@ TEST_CASE("compile: which certificate is the default") {
   Site site;
   const auto default_of = [&](const GenerationPtr& generation) {
     const Mapped mapped = MapGeneration(*generation);
-    return std::string(mapped.index->Get(mapped.index->default_certificate()).name);
+    return std::string(mapped.index->Get(First(mapped.index->default_certificates())).name);
   };
   site.Pair("alpha", "alpha.example");
   site.Pair("beta", "beta.example");
@@ -279,7 +280,7 @@ TEST_CASE("compile: a name of two certificates goes to the first, with one warni
   site.Pair("default", "mail.example.com");
   site.Pair("other", "mail.example.com");
   GenerationPtr generation = site.Compile();
-  CHECK(MapGeneration(*generation).index->Find("mail.example.com") == 0);
+  CHECK(First(MapGeneration(*generation).index->Find("mail.example.com")) == 0);
   REQUIRE(generation->warnings.size() == 1);
   CHECK(Has(generation->warnings[0].what,
             "certificate \"other\" does not serve mail.example.com: certificate \"default\""));
@@ -290,7 +291,7 @@ TEST_CASE("compile: a name of two certificates goes to the first, with one warni
   site.Configure("elsewhere/pair", "configured");
   generation = site.Compile();
   const Mapped mapped = MapGeneration(*generation);
-  CHECK(mapped.index->Get(mapped.index->Find("mail.example.com")).name == "configured");
+  CHECK(mapped.index->Get(First(mapped.index->Find("mail.example.com"))).name == "configured");
   CHECK(generation->warnings.size() == 3);
 }
 
@@ -360,7 +361,7 @@ TEST_CASE("compile: at a fault nothing comes of it, and what was goes on") {
   const GenerationPtr first = site.Compile();
   site.Write("default.key", "garbage");
   CHECK(Has(AllOf(site.Faults(first)), "holds no PEM block"));
-  CHECK(MapGeneration(*first).index->Find("mail.example.com") == 0);
+  CHECK(First(MapGeneration(*first).index->Find("mail.example.com")) == 0);
 }
 
 }  // namespace postern::generation

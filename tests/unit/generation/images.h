@@ -11,6 +11,7 @@
 #include "postern/generation/certificate_index.h"
 #include "postern/generation/settings.h"
 #include "tests/unit/catch.h"
+#include "tests/unit/generation/choices.h"
 
 namespace postern::generation {
 
@@ -100,14 +101,16 @@ inline size_t Touch(const Settings& settings) {
 }
 
 inline size_t Touch(const CertificateIndex& index) {
-  size_t sum = index.default_certificate();
+  size_t sum = 0;
+  for (const uint32_t number : index.default_certificates()) sum += number;
   for (uint32_t i = 0; i < index.size(); ++i) {
     const CertificateView view = index.Get(i);
-    sum += Touch(AsBytes(view.name)) + Touch(view.key_der);
+    sum += Touch(AsBytes(view.name)) + Touch(view.key_der) + Touch(index.Staple(i).response) +
+           index.Facts(i).schemes;
     for (const Bytes der : view.chain_der) sum += Touch(der);
   }
   for (const char* host : {"mail.example.com", "a.example.org", "unknown.example.net", "x"}) {
-    sum += index.Find(host);
+    for (const uint32_t number : index.Find(host)) sum += index.Get(number).identity;
   }
   return sum;
 }

@@ -29,8 +29,8 @@ size_t SegmentOctets(const Generation& generation) {
 }
 
 CertificateView ViewOf(const Mapped& mapped, const std::string& host) {
-  const uint32_t number = mapped.index->Find(host);
-  REQUIRE(number != CertificateIndex::kNone);
+  const uint32_t number = First(mapped.index->Find(host));
+  REQUIRE(number != kNobody);
   return mapped.index->Get(number);
 }
 

@@ -15,6 +15,7 @@
 #include "postern/generation/compile.h"
 #include "postern/generation/settings.h"
 #include "postern/pki/file_stamp.h"
+#include "tests/unit/generation/choices.h"
 #include "tests/unit/os/temporary_directory.h"
 #include "tests/unit/pki/make_certificate.h"
 

@@ -32,6 +32,17 @@ void NoteServerName(SSL*, int, int type, const unsigned char*, int, void* seen) 
   if (type == TLSEXT_TYPE_server_name) *static_cast<bool*>(seen) = true;
 }
 
+// The fatal alert that a client gets goes where its data of this index points.
+int AlertIndex() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+void NoteAlert(const SSL* ssl, int where, int value) {
+  if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT) {
+    *static_cast<int*>(SSL_get_ex_data(ssl, AlertIndex())) = value & 0xFF;
+  }
+}
+
 }  // namespace
 
 TEST_CASE("Each name gets its certificate, other names the default", "[tls][contexts]") {
@@ -135,6 +146,39 @@ TEST_CASE("The server says that it used the name", "[tls][contexts]") {
   };
   CHECK(acknowledges("mail.example"));
   CHECK_FALSE(acknowledges("unknown.example"));
+}
+
+TEST_CASE("strict_sni: only named hosts that have a certificate are served", "[tls][contexts]") {
+  const auto contexts = MakeContexts({MakePair(1, "default.example"), MakePair(2, "a.example")});
+  ListenerPolicy strict = kPolicy;
+  strict.strict_sni = true;
+  CHECK(Connect(*contexts, strict, "A.example.").facts.certificate == "a.example");
+  CHECK(Connect(*contexts, strict, "default.example").facts.certificate == "default.example");
+  struct Case {
+    std::string sni;
+    int version;
+    std::string words;
+  };
+  const Case cases[] = {
+      {"unknown.example", TLS1_3_VERSION, "no certificate is for unknown.example"},
+      {"unknown.example", TLS1_2_VERSION, "no certificate is for unknown.example"},
+      {"", TLS1_3_VERSION, "the client names no host"},
+      {"", TLS1_2_VERSION, "the client names no host"},
+      {"a\nb", TLS1_2_VERSION, "the client names no host"},
+  };
+  for (const Case& test : cases) {
+    INFO(test.sni << " with " << test.version);
+    test::TestClient client(test.sni, OnlyVersion(test.version));
+    int alert = 0;
+    SSL_set_ex_data(client.ssl(), AlertIndex(), &alert);
+    SSL_set_info_callback(client.ssl(), NoteAlert);
+    const auto handshake = contexts->Begin(strict);
+    CHECK(test::Complete(*handshake, client).state == HandshakeState::kFailed);
+    CHECK(handshake->failure() == HandshakeFailure::kNoCertificate);
+    CHECK(handshake->failure_detail().starts_with(test.words));
+    CHECK(handshake->failure_detail().find("default.example") != std::string::npos);
+    CHECK(alert == SSL_AD_UNRECOGNIZED_NAME);
+  }
 }
 
 }  // namespace postern::tls

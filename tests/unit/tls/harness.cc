@@ -54,14 +54,29 @@ TestPair MakePair(uint64_t identity, const std::string& name, KeyKind kind) {
 
   const std::unique_ptr<PKCS8_PRIV_KEY_INFO, FreeWith<PKCS8_PRIV_KEY_INFO_free>> info(
       EVP_PKEY2PKCS8(key.get()));
-  return {identity, name, ToDer(certificate.get(), i2d_X509),
-          ToDer(info.get(), i2d_PKCS8_PRIV_KEY_INFO)};
+  return {identity,
+          name,
+          ToDer(certificate.get(), i2d_X509),
+          ToDer(info.get(), i2d_PKCS8_PRIV_KEY_INFO),
+          pki::KindOf(key.get()),
+          {},
+          0};
 }
 
-uint32_t TestSource::Find(std::string_view host) const {
-  const auto at = std::ranges::find(pairs_, host, &TestPair::name);
-  return at == pairs_.end() ? generation::CertificateIndex::kNone
-                            : static_cast<uint32_t>(at - pairs_.begin());
+generation::Choices TestSource::Find(std::string_view host) const {
+  generation::Choices choices;
+  for (size_t i = 0; i < pairs_.size(); ++i) {
+    if (pairs_[i].name == host) choices.certificates[choices.count++] = static_cast<uint32_t>(i);
+  }
+  return choices;
+}
+
+generation::CertificateFacts TestSource::Facts(uint32_t certificate) const {
+  return {pairs_.at(certificate).identity, pairs_.at(certificate).kind, 0};
+}
+
+generation::StapleView TestSource::Staple(uint32_t certificate) const {
+  return {pairs_.at(certificate).staple, pairs_.at(certificate).staple_until};
 }
 
 generation::CertificateView TestSource::Get(uint32_t certificate) const {

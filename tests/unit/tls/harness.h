@@ -26,16 +26,21 @@ struct TestPair {
   std::string name;
   std::vector<std::byte> certificate;
   std::vector<std::byte> key;
+  pki::KeyClass kind = pki::KeyClass::kEcdsaP256;
+  std::vector<std::byte> staple;
+  int64_t staple_until = 0;
 };
 enum class KeyKind { kEcdsa, kRsa };
 TestPair MakePair(uint64_t identity, const std::string& name, KeyKind kind = KeyKind::kEcdsa);
 
-// Serves its pairs by exact name; the first is the default.
+// Serves its pairs by exact name, all of one name as choices; the first is the default.
 class TestSource final : public CertificateSource {
  public:
   explicit TestSource(std::vector<TestPair> pairs) : pairs_(std::move(pairs)) {}
-  uint32_t Find(std::string_view host) const override;
-  uint32_t default_certificate() const override { return 0; }
+  generation::Choices Find(std::string_view host) const override;
+  generation::Choices default_certificates() const override { return {{0}, 1}; }
+  generation::CertificateFacts Facts(uint32_t certificate) const override;
+  generation::StapleView Staple(uint32_t certificate) const override;
   generation::CertificateView Get(uint32_t certificate) const override;
 
  private:
