@@ -4,14 +4,15 @@ Shows rows B8 (a certificate per domain by SNI, a default, strict SNI), B9 (an E
 certificate per name) and B11 (stapled OCSP responses).
 """
 
+import concurrent.futures
 import re
-import ssl
 import subprocess
 
 import pytest
 
 from support.backends import LineServer
 from support.tls import common_name, connect, openssl
+from support.waiting import scale
 
 
 @pytest.fixture
@@ -147,3 +148,35 @@ def test_ocsp_response_of_another_certificate_is_left_out_with_a_warning(postern
     assert done.status == 0 and "it is not about this certificate" in done.text
     postern.start()
     assert "OCSP response: no response sent" in s_client(port, "-status")
+
+
+def test_a_thousand_domains_have_a_certificate_each(postern, server, authority, directory):
+    count = scale(1000, 100)
+    store = directory / "certs"
+    store.mkdir(mode=0o700)
+    # Keys take longest to make and matter least here: all share one.
+    spare = authority.issue("spare")
+    request = spare.certificate.with_suffix(".csr")
+
+    def issue(number):
+        host = f"domain{number}.example"
+        extensions = store / f"{host}.ext"
+        extensions.write_text(f"subjectAltName=DNS:{host},DNS:*.{host}\n")
+        openssl("x509", "-req", "-in", request, "-CA", authority.ca, "-CAkey", authority.directory / "ca.key",
+                "-set_serial", 10_000 + number, "-days", 20, "-extfile", extensions, "-subj", f"/CN={host}",
+                "-out", store / f"{host}.crt")
+        extensions.unlink()
+        key = store / f"{host}.key"
+        key.write_bytes(spare.key.read_bytes())
+        key.chmod(0o600)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(issue, range(count)))
+    postern.config["certificates"] = {"directory": store, "default": "domain0.example"}
+    port = postern.serve(server.server)
+    postern.start()
+    context = authority.context()
+    for number in range(count):
+        host = f"domain{number}.example"
+        assert ask(port, context, host if number % 2 else f"imap.{host}") == host
+    assert ask(port, context, "unknown.example") == "domain0.example"
