@@ -240,7 +240,7 @@ def test_client_certificates(postern, server, tmp_path):
     alice, bob, mallory = clients.issue("alice"), clients.issue("bob"), strangers.issue("mallory")
     clients.revoke(bob)
     postern.add_backend("b", server.server)
-    trust = {"client_ca": clients.ca, "client_crl": [clients.list()]}
+    trust = {"client_ca": clients.ca, "client_crl": [str(clients.list())]}
     ports = {mode: postern.add_listener(mode, "imap", "b", client_certificates=mode, **trust)
              for mode in ("optional", "required")}
     postern.start()
