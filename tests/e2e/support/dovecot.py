@@ -56,11 +56,14 @@ userdb static {{
 }}
 """
 
+_SSL_23 = "ssl = yes\nssl_cert = <{certificate}\nssl_key = <{key}"
+_SSL_24 = "ssl = yes\nssl_server_cert_file = {certificate}\nssl_server_key_file = {key}"
+
 _COMMON = """
 base_dir = {directory}/run
 state_dir = {directory}/state
 log_path = {directory}/dovecot.log
-ssl = no
+{ssl}
 listen = 127.0.0.1
 first_valid_uid = 1
 mail_uid = {user}
@@ -119,8 +122,8 @@ def version():
 
 
 class Dovecot:
-    def __init__(self, directory, users):
-        """`users`: name to password."""
+    def __init__(self, directory, users, pair=None):
+        """`users`: name to password. With a `pair` it offers STARTTLS."""
         self.directory = directory
         self.ports = {name: free_port() for name in ("imap", "pop3", "sieve", "lmtp", "imap_proxied", "pop3_proxied")}
         self.imap_socket = directory / "imap.sock"
@@ -128,10 +131,11 @@ class Dovecot:
         (directory / "users").write_text("".join(f"{u}:{{PLAIN}}{p}\n" for u, p in users.items()))
         (directory / "mail").mkdir()
         shutil.chown(directory / "mail", MAIL_USER, MAIL_GROUP)
-        head = _HEAD_23 if version() < (2, 4) else _HEAD_24
+        head, ssl = (_HEAD_23, _SSL_23) if version() < (2, 4) else (_HEAD_24, _SSL_24)
+        ssl = ssl.format(certificate=pair.certificate, key=pair.key) if pair else "ssl = no"
         configuration = directory / "dovecot.conf"
         configuration.write_text((head + _COMMON).format(
-            directory=directory, user=MAIL_USER, group=MAIL_GROUP, **self.ports))
+            directory=directory, user=MAIL_USER, group=MAIL_GROUP, ssl=ssl, **self.ports))
         self.process = Process(["dovecot", "-F", "-c", configuration], directory / "dovecot-start.log")
         wait_for(self._serves, "Dovecot to serve")
 

@@ -27,7 +27,7 @@ biff = no
 virtual_mailbox_domains = {domain}
 virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
 message_size_limit = 50000000
-smtpd_tls_security_level = none
+{tls}
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {auth_socket}
 # Tests connect often and from one address.
@@ -60,15 +60,20 @@ discard unix - - n - - discard
 lmtp unix - - n - - lmtp
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
+tlsmgr unix - - n 1000? 1 tlsmgr
 postlog unix-dgram n - n - 1 postlogd
 """
 
 
 class Postfix:
-    def __init__(self, directory, lmtp_port, auth_socket):
+    def __init__(self, directory, lmtp_port, auth_socket, pair=None):
+        """With a `pair` it offers STARTTLS."""
         self.directory = directory
         self.ports = {name: free_port() for name in ("smtp", "submission", "smtp_proxied")}
-        values = {"directory": directory, "domain": DOMAIN, "lmtp": lmtp_port, "auth_socket": auth_socket,
+        tls = "smtpd_tls_security_level = none"
+        if pair:
+            tls = f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {pair.key}, {pair.certificate}"
+        values = {"tls": tls, "directory": directory, "domain": DOMAIN, "lmtp": lmtp_port, "auth_socket": auth_socket,
                   **self.ports}
         for name in ("conf", "spool", "data"):
             (directory / name).mkdir()
