@@ -183,11 +183,18 @@ class SettingsReader {
       if (entry.handshake_timeout_ms > kMaxTimeoutMs || entry.idle_timeout_ms > kMaxTimeoutMs) {
         return Damaged("a timeout is too long");
       }
-      settings_.listeners_.push_back(
-          {*name, static_cast<config::Service>(entry.service),
-           static_cast<config::TlsMode>(entry.tls), entry.backend, entry.handshake_timeout_ms,
-           entry.idle_timeout_ms, entry.policy, static_cast<config::ClientMode>(entry.client_mode),
-           entry.client_depth, entry.trust, {}, entry.strict_sni == 1});
+      settings_.listeners_.push_back({*name,
+                                      static_cast<config::Service>(entry.service),
+                                      static_cast<config::TlsMode>(entry.tls),
+                                      entry.backend,
+                                      entry.handshake_timeout_ms,
+                                      entry.idle_timeout_ms,
+                                      entry.policy,
+                                      static_cast<config::ClientMode>(entry.client_mode),
+                                      entry.client_depth,
+                                      entry.trust,
+                                      {},
+                                      entry.strict_sni == 1});
     }
     return {};
   }

@@ -15,7 +15,7 @@ struct ClientOffer {
   bool lists_versions = false;     // they are from supported_versions
   std::vector<uint16_t> ciphers;
   std::vector<uint16_t> groups;
-  std::vector<std::string> protocols;  // ALPN, bounded
+  std::vector<std::string> protocols;            // ALPN, bounded
   std::vector<uint16_t> signatures;              // signature_algorithms
   std::vector<uint16_t> certificate_signatures;  // signature_algorithms_cert
   std::string sni;  // lower case, without a trailing dot; empty: none, or not a host name

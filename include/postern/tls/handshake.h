@@ -26,8 +26,8 @@ enum class HandshakeFailure : uint8_t {
   kNoSharedVersion,  // the client's versions and ours do not meet
   kNoSharedCipher,
   kNoSharedGroup,
-  kNoCertificate,             // strict_sni, and no certificate has the name that the client asks for
-  kNoApplicationProtocol,     // ALPN names protocols of other services alone
+  kNoCertificate,          // strict_sni, and no certificate has the name that the client asks for
+  kNoApplicationProtocol,  // ALPN names protocols of other services alone
   kClientCertificateMissing,  // the listener requires one
   kClientCertificateRefused,  // it does not verify
   kPeerAlert,                 // the client refused: its alert is in the detail
