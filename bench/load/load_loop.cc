@@ -246,8 +246,8 @@ void LoadLoop::Turn() {
 
 bool LoadLoop::RoomForMore() const {
   if (free_.empty() || !starting_) return false;
-  const bool one_each =
-      options().mode == ModeKind::kHandshake || options().mode == ModeKind::kChurn;
+  const bool one_each = options().mode == ModeKind::kHandshake ||
+                        options().mode == ModeKind::kMix || options().mode == ModeKind::kChurn;
   return !one_each || !counting_ || count_limit_ == 0 || tally_.count + active() < count_limit_;
 }
 

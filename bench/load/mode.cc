@@ -18,6 +18,8 @@ std::unique_ptr<Mode> MakeMode(LoadLoop& loop, const LoadOptions& options) {
       return MakeBulkMode(loop, options);
     case ModeKind::kEcho:
       return MakeEchoMode(loop, options);
+    case ModeKind::kMix:
+      return MakeMixMode(loop, options);
     case ModeKind::kChurn:
       return MakeChurnMode(loop, options);
   }

@@ -58,6 +58,7 @@ std::unique_ptr<Mode> MakeHandshakeMode(LoadLoop& loop, const LoadOptions& optio
 std::unique_ptr<Mode> MakeEchoMode(LoadLoop& loop, const LoadOptions& options);
 std::unique_ptr<Mode> MakeBulkMode(LoadLoop& loop, const LoadOptions& options);
 std::unique_ptr<Mode> MakeIdleMode(LoadLoop& loop, const LoadOptions& options);
+std::unique_ptr<Mode> MakeMixMode(LoadLoop& loop, const LoadOptions& options);
 std::unique_ptr<Mode> MakeChurnMode(LoadLoop& loop, const LoadOptions& options);
 // The one that options.mode names.
 std::unique_ptr<Mode> MakeMode(LoadLoop& loop, const LoadOptions& options);

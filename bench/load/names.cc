@@ -15,6 +15,8 @@ std::string_view NameOf(ModeKind mode) {
       return "bulk";
     case ModeKind::kEcho:
       return "echo";
+    case ModeKind::kMix:
+      return "mix";
     case ModeKind::kChurn:
       return "churn";
   }
@@ -67,6 +69,8 @@ std::string_view UnitsOf(ModeKind mode) {
   switch (mode) {
     case ModeKind::kHandshake:
       return "handshakes";
+    case ModeKind::kMix:
+      return "sessions";
     case ModeKind::kIdle:
     case ModeKind::kChurn:
       return "connections";

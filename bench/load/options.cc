@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <fstream>
 #include <map>
 #include <memory>
 
@@ -52,7 +53,7 @@ const std::map<std::string, Service> kGreeters = {{"imap", Service::kImap},
 
 // What is given as text and becomes something else once all is parsed.
 struct Raw {
-  std::string target, cpus, starttls, listen;
+  std::string target, cpus, starttls, listen, service, password_file;
 };
 
 template <typename Value>
@@ -149,6 +150,20 @@ void AddEcho(CLI::App& app, LoadOptions& options) {
       ->check(CLI::Range(1U, kMaxMessage));
 }
 
+void AddMix(CLI::App& app, LoadOptions& options, Raw& raw) {
+  AddLength(app, options, "sessions");
+  AddRate(app, options, "sessions");
+  app.add_option("--service", raw.service, "Which sessions to have (imap)")
+      ->check(CLI::IsMember(kMailServices))
+      ->type_name(Choices(kMailServices));
+  app.add_option("--user", options.login.name, "User to log in as (user)");
+  app.add_option("--password-file", raw.password_file,
+                 "File with the user's password in its first line (default: \"password\")")
+      ->check(CLI::ExistingFile);
+  app.add_option("--think", options.think_s, "Seconds that an IDLE lasts (1)")
+      ->check(CLI::Range(0.0, kDay));
+}
+
 void AddChurn(CLI::App& app, LoadOptions& options) {
   AddLength(app, options, "connections");
   AddRate(app, options, "connections");
@@ -180,6 +195,7 @@ void AddServer(CLI::App& app, ServerOptions& options, Raw& raw) {
 uint32_t DefaultConnections(ModeKind mode) {
   switch (mode) {
     case ModeKind::kHandshake:
+    case ModeKind::kMix:
     case ModeKind::kChurn:
       return 32;
     case ModeKind::kIdle:
@@ -207,6 +223,18 @@ std::string Finish(LoadOptions& options, const Raw& raw) {
   if (!raw.starttls.empty()) {
     if (options.tls == TlsChoice::kPlain) return "--starttls and --tls plain exclude each other";
     options.starttls = kMailServices.at(raw.starttls);
+  }
+  if (options.mode == ModeKind::kMix) {
+    options.service = raw.service.empty() ? Service::kImap : kMailServices.at(raw.service);
+    if (options.starttls && *options.starttls != options.service) {
+      return "--starttls and --service name different services";
+    }
+  }
+  if (!raw.password_file.empty()) {
+    std::ifstream file(raw.password_file);
+    if (!std::getline(file, options.login.password)) {
+      return fmt::format("{} has no first line", raw.password_file);
+    }
   }
   if (options.resume && options.tls == TlsChoice::kPlain) {
     return "--resume needs TLS, and --tls plain does without";
@@ -263,6 +291,7 @@ std::expected<Command, int> ParseCommandLine(int argc, const char* const* argv) 
   AddIdle(add(ModeKind::kIdle, "Open many connections and hold them"), load);
   AddBulk(add(ModeKind::kBulk, "Octets per second (server behind: wire)"), load);
   AddEcho(add(ModeKind::kEcho, "Round trips of small messages (server behind: wire)"), load);
+  AddMix(add(ModeKind::kMix, "Mail sessions: log in, wait, fetch, log out"), load, raw);
   AddChurn(add(ModeKind::kChurn, "Short connections while the server reloads"), load);
   CLI::App* serve = app.add_subcommand("server", "A back end for measurements");
   AddServer(*serve, server, raw);

@@ -13,7 +13,7 @@
 
 namespace postern::bench {
 
-enum class ModeKind : uint8_t { kHandshake, kIdle, kBulk, kEcho, kChurn };
+enum class ModeKind : uint8_t { kHandshake, kIdle, kBulk, kEcho, kMix, kChurn };
 enum class TlsChoice : uint8_t { kAny, kPlain, k12, k13 };
 enum class Direction : uint8_t { kUp, kDown, kBoth };
 enum class Service : uint8_t { kRaw, kImap, kPop3, kSmtp, kHttp };
@@ -25,6 +25,12 @@ std::string_view NameOf(Direction direction);
 std::string_view NameOf(Service service);
 // What a mode counts: "handshakes", "bytes", ...
 std::string_view UnitsOf(ModeKind mode);
+
+// A user name and its password.
+struct Login {
+  std::string name = "user";
+  std::string password = "password";
+};
 
 struct LoadOptions {
   ModeKind mode = ModeKind::kHandshake;
@@ -51,6 +57,8 @@ struct LoadOptions {
   uint64_t bytes = 256 << 20;
   uint32_t size = 64;
   Service service = Service::kRaw;
+  Login login;
+  double think_s = 1;
   std::string reload_command;
   double reload_every_s = 1;
 

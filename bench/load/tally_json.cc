@@ -56,6 +56,11 @@ Json Options(const LoadOptions& options) {
     case ModeKind::kEcho:
       json["size"] = options.size;
       break;
+    case ModeKind::kMix:
+      json["service"] = NameOf(options.service);
+      json["user"] = options.login.name;
+      number("think_s", options.think_s);
+      break;
     case ModeKind::kChurn:
       json["greeting"] = options.greeting;
       text("reload_command", options.reload_command);

@@ -186,6 +186,38 @@ def test_a_reload_that_fails_is_a_failure(front):
             "reload command: exit status 7")
 
 
+@pytest.mark.parametrize("service", ["imap", "pop3", "smtp"])
+def test_mail_sessions(postern, directory, service):
+    with Backend(directory, "greeting", "--service", service) as backend:
+        port = postern.serve(f"127.0.0.1:{backend.port}", service)
+        postern.start()
+        report = good(run("mix", port, "--service", service, "--count", 20, "--connections", 5, "--think", 0.05))
+        assert report["count"] == 20 and report["units"] == "sessions"
+        assert report["mode_specific"]["messages"] == (40 if service == "imap" else 20)
+
+
+def test_mail_sessions_of_real_servers(postern, directory, mail_system):
+    user = mail_system.new_user()
+    secret = directory / "password"
+    secret.write_text(mail_system.password + "\n")
+    login = ("--user", user, "--password-file", secret, "--count", 3, "--connections", 3, "--think", 0.05)
+    ports = {service: postern.serve(f"127.0.0.1:{server}", service, name=service) for service, server in (
+        ("imap", mail_system.dovecot.port("imap")), ("pop3", mail_system.dovecot.port("pop3")),
+        ("submission", mail_system.postfix.port("submission")))}
+    postern.start()
+    # What is sent is then there to be fetched.
+    sent = good(run("mix", ports["submission"], "--service", "smtp", *login))
+    assert sent["count"] == sent["mode_specific"]["messages"] == 3
+    wait_for(lambda: good(run("mix", ports["pop3"], "--service", "pop3", *login))["mode_specific"]["messages"] == 3,
+             "the mail to be there")
+    fetched = good(run("mix", ports["imap"], "--service", "imap", *login))
+    assert fetched["count"] == 3 and fetched["mode_specific"]["messages"] == 6
+
+    secret.write_text("wrong\n")
+    answer = refused(run("mix", ports["imap"], *login[:4], "--duration", 5, "--connections", 1), "the server said")  # Dovecot takes 2 s
+    assert answer["count"] == 0
+
+
 def test_a_plain_back_end_can_be_measured(wire):
     report = good(run("echo", wire.port, "--tls", "plain", "--count", 50))
     assert report["verified"]["versions"] == {}
