@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "cert_commands.h"
 #include "cert_place.h"
@@ -51,16 +52,17 @@ config::Certificates Certificates(const Place& place) {
   return certificates;
 }
 
-// As generation::Compile has it: the first that has a name serves it; the default is the one that
-// is configured, else "default", else the first configured pair.
+// As generation::Compile has it: of each family of keys the first that has a name serves it; the
+// default is the one that is configured, else "default", else the first configured pair.
 void Assign(std::vector<Entry>& entries, const Place& place) {
-  std::set<std::string> taken;
+  std::set<std::pair<pki::KeyFamily, std::string>> taken;
   const std::string wanted = place.default_name.empty() ? "default" : place.default_name;
   const auto named = std::ranges::find(entries, wanted, &Entry::name);
   for (Entry& entry : entries) {
     if (!entry.pair.has_value()) continue;
     for (const std::string& name : entry.pair->names) {
-      if (taken.insert(name).second) entry.serves.push_back(name);
+      const pki::KeyFamily family = pki::FamilyOf(entry.pair->key_kind);
+      if (taken.emplace(family, name).second) entry.serves.push_back(name);
     }
   }
   if (named != entries.end()) {

@@ -56,6 +56,18 @@ def test_each_name_gets_its_certificate(postern, server, authority):
     assert subject(s_client(port, name=None)) == "main"
 
 
+def test_list_tells_which_of_several_serve_a_name(postern, server, authority):
+    postern.config["certificates"]["pair"] = []
+    for name, algorithm in (("first", "ec"), ("second", "ec"), ("other-key", "rsa:2048")):
+        postern.add_pair(name, authority.issue(name, names=["mail.example.com"], algorithm=algorithm))
+    postern.serve(server.server, name="imaps")
+    postern.write()
+    listed = postern.command("cert", "list").text
+    used = dict(re.findall(r"^(\S+).*?\n(?:  .*\n)*?  used by  (.*)$", listed, re.M))
+    assert used == {"first": "imaps", "other-key": "imaps",
+                    "second": "no listener: other certificates serve its names"}, listed
+
+
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_strict_sni_refuses_who_names_no_host_of_ours(postern, server, version):
     port = postern.serve(server.server, strict_sni=True)
