@@ -126,8 +126,9 @@ Status Serve(const ServerOptions& options, uint32_t index, os::UniqueFd listener
       return pinned;
     }
   }
-  // Never destroyed: clients may still be connected, and the exit ends them.
-  auto* server = new Server(options, std::move(listener));
+  // Never destroyed: clients may still be connected, and the exit ends them. Static, so that it is
+  // not taken for a leak.
+  static Server* const server = new Server(options, std::move(listener));
   if (Status set = server->SetUp(); !set) return set;
   if (index == 0) {
     fmt::print("listening {}\n", BoundAddress(server->listener()).ToString());

@@ -205,16 +205,22 @@ int Initialize(const OSSL_CORE_HANDLE*, const OSSL_DISPATCH*, const OSSL_DISPATC
   return 1;
 }
 
+OSSL_PROVIDER* LoadProvider() {
+  OSSL_PROVIDER* provider = nullptr;
+  if (OSSL_PROVIDER_add_builtin(nullptr, kProvider, Initialize) == 1) {
+    // Fallback providers ("default" where openssl.cnf names none) stay: hence try_load.
+    provider = OSSL_PROVIDER_try_load(nullptr, kProvider, /*retain_fallbacks=*/1);
+  }
+  ERR_clear_error();
+  return provider;
+}
+
 }  // namespace
 
 const char* UseOwnKdf() {
-  // Fallback providers ("default" where openssl.cnf names none) stay: hence try_load, retaining
-  // them.
-  static const bool loaded =
-      OSSL_PROVIDER_add_builtin(nullptr, kProvider, Initialize) == 1 &&
-      OSSL_PROVIDER_try_load(nullptr, kProvider, /*retain_fallbacks=*/1) != nullptr;
-  ERR_clear_error();
-  return loaded ? "?provider=postern" : nullptr;
+  // Loaded for the life of the process; kept, so that it is not taken for a leak.
+  static OSSL_PROVIDER* const provider = LoadProvider();
+  return provider != nullptr ? "?provider=postern" : nullptr;
 }
 
 SinkScope::SinkScope(TrafficSecretSink& sink) { current_sink = &sink; }
