@@ -62,6 +62,29 @@ std::string_view Idle(Protocol protocol) {
   return {};
 }
 
+// Only SMTP clients have a rule to wait for (RFC 5321 section 4.3.1) and are put to that test.
+std::string_view SpokeFirst(Protocol protocol) {
+  return protocol == Protocol::kSmtp ? "554 5.5.0 You spoke before the greeting\r\n"
+                                     : std::string_view();
+}
+
+std::string_view DialogTimeout(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kImap:
+      return "* BYE STARTTLS did not come in time\r\n";
+    case Protocol::kPop3:
+      return "-ERR STLS did not come in time\r\n";
+    case Protocol::kSmtp:
+      return "421 4.4.2 STARTTLS did not come in time\r\n";
+    case Protocol::kSieve:
+      return "BYE \"STARTTLS did not come in time\"\r\n";
+    case Protocol::kHttp:
+    case Protocol::kRaw:
+      return {};
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string_view Reply(Protocol protocol, Occasion occasion) {
@@ -72,6 +95,10 @@ std::string_view Reply(Protocol protocol, Occasion occasion) {
       return Shutdown(protocol);
     case Occasion::kIdle:
       return Idle(protocol);
+    case Occasion::kSpokeFirst:
+      return SpokeFirst(protocol);
+    case Occasion::kDialogTimeout:
+      return DialogTimeout(protocol);
   }
   return {};
 }

@@ -80,6 +80,18 @@ inline constexpr size_t kMaxProxyHeader = 4096;
 // together stay below what its own reader takes.
 inline constexpr size_t kMaxProxyText = 255;
 
+// --- The dialog before TLS ---
+// A line with its end, and for IMAP and ManageSieve a whole command with its literals. The longest
+// that one of the protocols asks for (RFC 9051 section 4 by way of RFC 7162 section 4); SMTP's has
+// 512 octets and POP3's 255, and clients are not to know.
+inline constexpr size_t kMaxDialogLine = 8192;
+// Refused commands. A client that has not understood after so many will not, and who tries
+// passwords is not helped to a next attempt.
+inline constexpr unsigned kMaxDialogErrors = 10;
+// Lines. Clients need three before they begin TLS; monitors say NOOP some more often. It bounds what
+// is said to a client that never reads.
+inline constexpr unsigned kMaxDialogCommands = 100;
+
 // --- Certificates ---
 // A file with an OCSP response. One with a responder's certificate in it is 2 KB, in PEM 3 KB; what
 // is larger would cost every client that asks for it several round trips.

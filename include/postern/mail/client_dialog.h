@@ -27,7 +27,7 @@ enum class DialogProtocol : uint8_t {
 
 struct DialogRules {
   DialogProtocol protocol = DialogProtocol::kSmtp;
-  std::string_view host_name;  // what Postern calls itself; borrowed
+  std::string_view host_name;  // what Postern calls itself; must outlive the dialog
   bool require_tls = true;     // commands that need TLS are refused, instead of passed on without
 };
 

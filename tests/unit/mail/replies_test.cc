@@ -9,8 +9,8 @@ namespace postern::mail {
 TEST_CASE("replies: each protocol's own words, whole lines") {
   for (const auto protocol : {Protocol::kImap, Protocol::kPop3, Protocol::kSmtp, Protocol::kSieve,
                               Protocol::kHttp, Protocol::kRaw}) {
-    for (const auto occasion :
-         {Occasion::kBackendUnavailable, Occasion::kShutdown, Occasion::kIdle}) {
+    for (const auto occasion : {Occasion::kBackendUnavailable, Occasion::kShutdown, Occasion::kIdle,
+                                Occasion::kSpokeFirst, Occasion::kDialogTimeout}) {
       const std::string_view reply = Reply(protocol, occasion);
       if (!reply.empty()) CHECK(reply.ends_with("\r\n"));
     }
@@ -20,6 +20,13 @@ TEST_CASE("replies: each protocol's own words, whole lines") {
   CHECK(Reply(Protocol::kSmtp, Occasion::kBackendUnavailable).starts_with("421 4.4.1 "));
   CHECK(Reply(Protocol::kSmtp, Occasion::kShutdown).starts_with("421 4.3.2 "));
   CHECK(Reply(Protocol::kRaw, Occasion::kBackendUnavailable).empty());
+  CHECK(Reply(Protocol::kSmtp, Occasion::kSpokeFirst).starts_with("554 5.5.0 "));
+  CHECK(Reply(Protocol::kImap, Occasion::kSpokeFirst).empty());
+  CHECK(Reply(Protocol::kSmtp, Occasion::kDialogTimeout).starts_with("421 4.4.2 "));
+  CHECK(Reply(Protocol::kImap, Occasion::kDialogTimeout).starts_with("* BYE "));
+  CHECK(Reply(Protocol::kPop3, Occasion::kDialogTimeout).starts_with("-ERR "));
+  CHECK(Reply(Protocol::kSieve, Occasion::kDialogTimeout).starts_with("BYE \""));
+  CHECK(Reply(Protocol::kHttp, Occasion::kDialogTimeout).empty());
   // RFC 1939 section 3: no response at autologout.
   CHECK(Reply(Protocol::kPop3, Occasion::kIdle).empty());
 }
