@@ -121,6 +121,11 @@ MutableBytes BufferPool::Filled(const Slot& slot, size_t size) {
   return {slots_ + slot.id_ * limits::kSlotSize + options_.offset, size};
 }
 
+MutableBytes BufferPool::Whole(const Slot& slot) {
+  POSTERN_CHECK(slot.pool_ == this);
+  return {slots_ + slot.id_ * limits::kSlotSize, limits::kSlotSize};
+}
+
 // Fills the window up.
 void BufferPool::Provide() {
   int added = 0;

@@ -39,7 +39,7 @@ Session::Session(SessionIo& io, Accepted accepted)
 }
 
 Session::~Session() {
-  if (record_ == nullptr) io_.counters.handshaking.Subtract();
+  if (!client_.secure()) io_.counters.handshaking.Subtract();
   io_.counters.connections.Subtract();
 }
 
@@ -62,7 +62,7 @@ bool Session::Start(os::UniqueFd fd, tls::ServerContexts& contexts, tls::PolicyC
 
 void Session::OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableBytes bytes) {
   if (&stream == &backend_) {
-    if (state_ == State::kRelay) SealToClient(slot, bytes);
+    if (state_ == State::kRelay) RelayToClient(slot, bytes);
     return;
   }
   switch (state_) {
@@ -74,7 +74,7 @@ void Session::OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableB
       return;
     case State::kConnecting:
     case State::kRelay:
-      FeedRecords(slot, bytes);
+      RelayToBackend(slot, bytes);
       return;
     case State::kFinishing:
     case State::kClosing:
@@ -101,7 +101,7 @@ void Session::OnTimer() {
       ServerFailed("connect timeout");
       break;
     case State::kRelay: {
-      const bool half_open = client_done_ || notify_sent_;
+      const bool half_open = client_done_ || client_.end_sent();
       const uint64_t idle = half_open ? std::min(listener().idle_timeout_ms, kHalfOpenIdleMs)
                                       : listener().idle_timeout_ms;
       // Traffic only notes its time; the timer is moved when it fires.
@@ -162,11 +162,12 @@ void Session::DecideHandshake() {
 }
 
 void Session::DecideConnecting() {
-  if (client_.receive_end() == relay::ReceiveEnd::kError || client_.send_error() != 0) {
+  if (client_.broken()) {
     Close(How::kClientReset, true);
     return;
   }
-  if (client_.receive_end() == relay::ReceiveEnd::kEof && !client_done_) {
+  if (client_.ended()) client_done_ = true;
+  if (client_.cut_off()) {
     Close(How::kClientTruncated, true);
     return;
   }
@@ -182,19 +183,20 @@ void Session::DecideConnecting() {
 
 void Session::DecideRelay() {
   if (RelayBroken()) return;
-  const bool backend_ended = backend_.receive_end() == relay::ReceiveEnd::kEof;
+  const bool backend_ended = backend_.ended();
+  if (client_.ended()) client_done_ = true;
   if (backend_ended) {
     NoteEnd(How::kServerClosed);
-    SendCloseNotify();
-    // Behind our close_notify a bare FIN cuts nothing off that anyone would still read.
-    if (client_.receive_end() == relay::ReceiveEnd::kEof) client_done_ = true;
+    client_.End();
+    // Behind our end a bare FIN cuts nothing off that anyone would still read.
+    if (client_.at_eof()) client_done_ = true;
   }
   if (client_done_) NoteEnd(How::kClientClosed);
   if (client_done_ && backend_ended) {
     if (client_.flushed() && backend_.flushed()) Close(how_, false);
     return;
   }
-  if (client_done_) backend_.WantFinish();
+  if (client_done_) backend_.End();
   if (client_done_ || backend_ended) {
     io_.timers.Arm(timer_, io_.now_ms + std::min(listener().idle_timeout_ms, kHalfOpenIdleMs));
   }
@@ -202,25 +204,21 @@ void Session::DecideRelay() {
 }
 
 bool Session::RelayBroken() {
-  const bool client_gone =
-      client_.receive_end() == relay::ReceiveEnd::kError || client_.send_error() != 0;
-  const bool backend_gone =
-      backend_.receive_end() == relay::ReceiveEnd::kError || backend_.send_error() != 0;
-  const bool backend_ended = backend_.receive_end() == relay::ReceiveEnd::kEof;
-  if (client_gone) {
+  const bool backend_ended = backend_.ended();
+  if (client_.broken()) {
     // After a clean end from behind, how the client hangs up does not matter.
     Close(backend_ended ? How::kServerClosed : How::kClientReset, !backend_ended);
     return true;
   }
-  if (client_.receive_end() == relay::ReceiveEnd::kEof && !client_done_ && !backend_ended) {
+  if (client_.cut_off() && !client_done_ && !backend_ended) {
     // The client's stream is cut off (RFC 8446 section 6.1): the back end must not take it for
     // whole.
     Close(How::kClientTruncated, true);
     return true;
   }
-  if (backend_gone) {
+  if (backend_.broken()) {
     // No close_notify: the client must not take the stream for whole, unless it was.
-    if (backend_ended) SendCloseNotify();
+    if (backend_ended) client_.End();
     if (!backend_ended) {
       const int error =
           backend_.receive_error() != 0 ? backend_.receive_error() : backend_.send_error();
@@ -262,8 +260,9 @@ void Session::End(mail::Occasion occasion, How how) {
     const std::string_view words = mail::Reply(protocol(), occasion);
     const bool greeted = state_ == State::kRelay;
     // In the middle of a line our words would become part of the server's.
-    if (!words.empty() && !notify_sent_ && !(greeted && mid_line_) && SayToClient(words)) {
-      SendCloseNotify();
+    if (!words.empty() && !client_.end_sent() && !(greeted && client_.mid_line()) &&
+        client_.Say(words)) {
+      client_.End();
     }
     Finish(how, true);
   }
@@ -274,7 +273,7 @@ void Session::Finish(How how, bool reset_backend) {
   NoteEnd(how);
   state_ = State::kFinishing;
   backend_.Close(reset_backend);
-  input_ = {};
+  client_.Keep({});
   io_.timers.Arm(timer_, io_.now_ms + kFinishMs);
 }
 
@@ -285,7 +284,7 @@ void Session::Close(How how, bool reset_backend) {
   client_.Close(false);
   backend_.Close(reset_backend);
   handshake_ = nullptr;
-  input_ = {};
+  client_.Keep({});
   Log();
 }
 

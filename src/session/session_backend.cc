@@ -78,7 +78,7 @@ void Session::Unreachable() {
   io_.counters.backend_failed.Add();
   const std::string_view words = mail::Reply(protocol(), mail::Occasion::kBackendUnavailable);
   // Without words of its own a protocol could take a close_notify for an empty but whole answer.
-  if (!words.empty() && SayToClient(words)) SendCloseNotify();
+  if (!words.empty() && client_.Say(words)) client_.End();
   Finish(How::kBackendUnreachable, false);
 }
 

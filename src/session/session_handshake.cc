@@ -1,26 +1,18 @@
 // The client's handshake. Bytes go to tls::Handshake as they come; what a partial message leaves
-// over is kept in input_ until more arrives.
-#include "postern/base/limits.h"
+// over is kept until more arrives.
 #include "postern/session/session.h"
 
 namespace postern::session {
 
 void Session::FeedHandshake(Bytes bytes) {
   heard_ = true;
-  Bytes wire = bytes;
-  if (!input_.empty()) {
-    input_.insert(input_.end(), bytes.begin(), bytes.end());
-    wire = input_;
-  }
+  const Bytes wire = client_.Joined(bytes);
   const tls::Handshake::Progress progress = handshake_->Advance(wire, io_.scratch);
   if (!io_.scratch.empty()) {
     client_.out().AppendCopy(io_.scratch);
     io_.scratch.clear();
   }
-  const Bytes rest = wire.subspan(progress.consumed);
-  // `rest` may lie in input_, so the new content is made before the old one goes.
-  std::vector<std::byte> left(rest.begin(), rest.end());
-  input_.swap(left);
+  client_.Keep(wire.subspan(progress.consumed));
   switch (progress.state) {
     case tls::HandshakeState::kNeedMore:
       return;
@@ -34,17 +26,16 @@ void Session::FeedHandshake(Bytes bytes) {
 }
 
 void Session::Established() {
-  record_ = handshake_->TakeRecord();
+  client_.Secure(handshake_->TakeRecord());
   facts_ = std::move(handshake_->facts());
   handshake_ = nullptr;  // and with it the certificates
   io_.counters.handshaking.Subtract();
   (facts_.resumed ? io_.counters.handshakes_resumed : io_.counters.handshakes_full).Add();
   BeginConnecting();
-  if (input_.empty()) return;
+  if (!client_.kept()) return;
   // Records that came behind the Finished message.
-  std::vector<std::byte> records;
-  records.swap(input_);
-  FeedRecords(ring::Slot(), records);
+  std::vector<std::byte> records = client_.TakeKept();
+  RelayToBackend(ring::Slot(), records);
 }
 
 void Session::HandshakeFailed() {

@@ -16,7 +16,7 @@ void Session::Log() const {
   line.Field("cipher", facts_.cipher);
   line.Field("group", facts_.group);
   line.Field("alpn", facts_.alpn);
-  if (record_ != nullptr) line.Field("resumed", facts_.resumed);
+  if (client_.secure()) line.Field("resumed", facts_.resumed);
   line.Field("certificate", facts_.certificate);
   line.Field("client_certificate", facts_.client);
   line.Field("backend", settings_->backends()[listener().backend].name);

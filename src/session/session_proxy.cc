@@ -120,15 +120,11 @@ void Session::ScreenPeer() {
 
 void Session::FeedProxyHeader(Bytes bytes) {
   heard_ = true;
-  Bytes wire = bytes;
-  if (!input_.empty()) {
-    input_.insert(input_.end(), bytes.begin(), bytes.end());
-    wire = input_;
-  }
+  const Bytes wire = client_.Joined(bytes);
   const mail::ProxyParsed parsed = mail::ParseProxyHeader(wire, AcceptsOf(listener().proxy.in));
   switch (parsed.state) {
     case mail::ProxyParsed::State::kNeedMore:
-      if (input_.empty()) input_.assign(bytes.begin(), bytes.end());
+      client_.Keep(wire);
       return;
     case mail::ProxyParsed::State::kMalformed:
       reason_ = parsed.failure;
@@ -138,9 +134,8 @@ void Session::FeedProxyHeader(Bytes bytes) {
       break;
   }
   TakeProxyHeader(parsed.header);
-  const Bytes rest = wire.subspan(parsed.consumed);
-  const std::vector<std::byte> left(rest.begin(), rest.end());
-  input_ = {};
+  client_.Keep(wire.subspan(parsed.consumed));
+  const std::vector<std::byte> left = client_.TakeKept();
   heard_ = false;
   state_ = State::kHandshake;
   io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);

@@ -40,11 +40,13 @@ class AeadRecord final : public Record {
 
   Opened Open(MutableBytes record) override;
   MutableBytes Seal(MutableBytes plain) override;
+  SealRoom RoomFor(size_t size) const override;
   void CloseNotify(std::vector<std::byte>& out) override;
   bool TakeOutput(std::vector<std::byte>& out) override;
   size_t MemoryUsed() const override { return sizeof(*this) + output_.capacity(); }
 
  private:
+  bool key_update_due() const { return write_.tls13() && write_.sequence() >= records_per_key_; }
   Opened OnIllegalHeader(Bytes record);
   Opened Dispatch(uint8_t type, MutableBytes content);
   Opened OnData(MutableBytes content);
@@ -243,7 +245,7 @@ MutableBytes AeadRecord::Seal(MutableBytes plain) {
   if (seal_ended_) return {};
   const size_t overhead = write_.head() + write_.tail();
   std::byte* begin = plain.data() - write_.head();
-  if (write_.tls13() && write_.sequence() >= records_per_key_) {
+  if (key_update_due()) {
     begin -= 5 + overhead;
     if (!SayKeyUpdate(MutableBytes(begin + write_.head(), 5))) {
       seal_ended_ = true;
@@ -267,6 +269,13 @@ MutableBytes AeadRecord::Seal(MutableBytes plain) {
   }
   const MutableBytes last = fragment(records - 1);
   return {begin, last.data() + last.size() + write_.tail()};
+}
+
+SealRoom AeadRecord::RoomFor(size_t size) const {
+  const size_t overhead = write_.head() + write_.tail();
+  const size_t records = (size + max_fragment_ - 1) / max_fragment_;
+  return {write_.head() + (key_update_due() ? 5 + overhead : 0),
+          write_.tail() + (records - 1) * overhead};
 }
 
 void AeadRecord::CloseNotify(std::vector<std::byte>& out) {

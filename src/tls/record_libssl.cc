@@ -34,6 +34,7 @@ class LibsslRecord final : public Record {
 
   Opened Open(MutableBytes record) override;
   MutableBytes Seal(MutableBytes plain) override;
+  SealRoom RoomFor(size_t) const override { return {limits::kSlotHeadroom, limits::kSlotTailroom}; }
   void CloseNotify(std::vector<std::byte>& out) override;
   bool TakeOutput(std::vector<std::byte>& out) override;
   size_t MemoryUsed() const override;

@@ -16,8 +16,8 @@
 namespace postern::worker {
 namespace {
 
-constexpr uint16_t kClientGroup = 0;
-constexpr uint16_t kBackendGroup = 1;
+constexpr uint16_t kRecordGroup = 0;
+constexpr uint16_t kPlainGroup = 1;
 // A worker whose master is gone gives its connections this long.
 constexpr uint64_t kOrphanDrainMs = 30'000;
 // Descriptor places that a table gets at least, so that a reload may raise limits.connections.
@@ -65,25 +65,25 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::Create(int channel, const 
                           .completions = limits::kCompletionEntries,
                           .direct_descriptors = DirectDescriptors(start)});
   if (!ring) return std::unexpected(ring.error());
-  Result<std::unique_ptr<ring::BufferPool>> client_pool = ring::BufferPool::Create(
+  Result<std::unique_ptr<ring::BufferPool>> record_pool = ring::BufferPool::Create(
       (*ring)->native(),
-      {.group = kClientGroup, .count = start.buffers, .offset = 0, .length = limits::kFullRecord});
-  if (!client_pool) return std::unexpected(client_pool.error());
-  Result<std::unique_ptr<ring::BufferPool>> backend_pool =
-      ring::BufferPool::Create((*ring)->native(), {.group = kBackendGroup,
+      {.group = kRecordGroup, .count = start.buffers, .offset = 0, .length = limits::kFullRecord});
+  if (!record_pool) return std::unexpected(record_pool.error());
+  Result<std::unique_ptr<ring::BufferPool>> plain_pool =
+      ring::BufferPool::Create((*ring)->native(), {.group = kPlainGroup,
                                                    .count = start.buffers,
                                                    .offset = limits::kSlotHeadroom,
                                                    .length = limits::kMaxPlaintext});
-  if (!backend_pool) return std::unexpected(backend_pool.error());
+  if (!plain_pool) return std::unexpected(plain_pool.error());
   return std::unique_ptr<WorkerProcess>(new WorkerProcess(channel, start, std::move(*pages),
-                                                          std::move(*ring), std::move(*client_pool),
-                                                          std::move(*backend_pool)));
+                                                          std::move(*ring), std::move(*record_pool),
+                                                          std::move(*plain_pool)));
 }
 
 WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
                              std::unique_ptr<ring::Ring> ring,
-                             std::unique_ptr<ring::BufferPool> client_pool,
-                             std::unique_ptr<ring::BufferPool> backend_pool)
+                             std::unique_ptr<ring::BufferPool> record_pool,
+                             std::unique_ptr<ring::BufferPool> plain_pool)
     : channel_(channel),
       start_(start),
       places_(SessionPlaces(DirectDescriptors(start))),
@@ -91,14 +91,24 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
       pages_(std::move(pages)),
       counters_(*reinterpret_cast<shm::WorkerCounters*>(pages_.counters.mutable_bytes().data())),
       ring_(std::move(ring)),
-      client_pool_(std::move(client_pool)),
-      backend_pool_(std::move(backend_pool)),
+      record_pool_(std::move(record_pool)),
+      plain_pool_(std::move(plain_pool)),
       timers_(now_ms_),
       log_(*ring_, timers_, counters_, now_ms_),
-      client_io_{*ring_, *client_pool_, starved_clients_, true},
-      backend_io_{*ring_, *backend_pool_, starved_backends_, false},
-      session_io_{client_io_, backend_io_, timers_, picker_,
-                  counters_,  sessions_,   now_ms_, scratch_},
+      client_io_{*ring_, *record_pool_, starved_of_record_, true},
+      plain_client_io_{*ring_, *plain_pool_, starved_of_plain_, true},
+      backend_io_{*ring_, *plain_pool_, starved_of_plain_, false},
+      tls_backend_io_{*ring_, *record_pool_, starved_of_record_, false},
+      session_io_{.clients = client_io_,
+                  .plain_clients = plain_client_io_,
+                  .backends = backend_io_,
+                  .tls_backends = tls_backend_io_,
+                  .timers = timers_,
+                  .picker = picker_,
+                  .counters = counters_,
+                  .table = sessions_,
+                  .now_ms = now_ms_,
+                  .scratch = scratch_},
       generations_(pages_.ticket_keys),
       acceptors_(*ring_, timers_, counters_, now_ms_,
                  {.before = [this] { SwitchIfTold(); },
@@ -133,9 +143,9 @@ bool WorkerProcess::Run() {
     now_ms_ = os::MonotonicMs();
     timers_.Advance(now_ms_);
     ring_->Dispatch();
-    starved_clients_.Revive(*client_pool_);
-    starved_backends_.Revive(*backend_pool_);
-    counters_.buffers_starved.Set(client_pool_->exhausted() + backend_pool_->exhausted());
+    starved_of_record_.Revive(*record_pool_);
+    starved_of_plain_.Revive(*plain_pool_);
+    counters_.buffers_starved.Set(record_pool_->exhausted() + plain_pool_->exhausted());
     AdmitWaiting();
     acceptors_.Collect();
     SendReleased();

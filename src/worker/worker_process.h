@@ -49,8 +49,8 @@ class WorkerProcess {
 
  private:
   WorkerProcess(int channel, const Start& start, SharedPages pages,
-                std::unique_ptr<ring::Ring> ring, std::unique_ptr<ring::BufferPool> client_pool,
-                std::unique_ptr<ring::BufferPool> backend_pool);
+                std::unique_ptr<ring::Ring> ring, std::unique_ptr<ring::BufferPool> record_pool,
+                std::unique_ptr<ring::BufferPool> plain_pool);
 
   void Settle();
 
@@ -85,14 +85,16 @@ class WorkerProcess {
   SharedPages pages_;
   shm::WorkerCounters& counters_;
   std::unique_ptr<ring::Ring> ring_;
-  std::unique_ptr<ring::BufferPool> client_pool_;
-  std::unique_ptr<ring::BufferPool> backend_pool_;
+  std::unique_ptr<ring::BufferPool> record_pool_;
+  std::unique_ptr<ring::BufferPool> plain_pool_;
   ring::TimerWheel timers_;
   RingLogSink log_;
-  relay::StarvedStreams starved_clients_;
-  relay::StarvedStreams starved_backends_;
+  relay::StarvedStreams starved_of_record_;
+  relay::StarvedStreams starved_of_plain_;
   relay::StreamIo client_io_;
+  relay::StreamIo plain_client_io_;
   relay::StreamIo backend_io_;
+  relay::StreamIo tls_backend_io_;
   relay::BackendPicker picker_;
   std::vector<std::byte> scratch_;
   session::SessionTable sessions_;

@@ -82,6 +82,10 @@ class Stream {
       out_.AppendSlot(slot, part);
     }
   }
+  // How slots of this stream's pool are laid out: octets in front of what is received, and all of
+  // one slot.
+  size_t headroom() const { return io_.pool.offset(); }
+  MutableBytes Whole(const ring::Slot& slot) { return io_.pool.Whole(slot); }
   SendQueue& out() { return out_; }
   const SendQueue& out() const { return out_; }
 

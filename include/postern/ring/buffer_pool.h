@@ -68,6 +68,10 @@ class BufferPool {
   MutableBytes Filled(const Slot& slot, size_t size);
 
   uint16_t group() const { return options_.group; }
+  // All of a slot, with the room in front of and behind what the kernel fills.
+  MutableBytes Whole(const Slot& slot);
+
+  size_t offset() const { return options_.offset; }
   size_t length() const { return options_.length; }
   uint32_t count() const { return options_.count; }
   // Slots that nobody holds.

@@ -21,6 +21,7 @@
 #include "postern/relay/backend_picker.h"
 #include "postern/relay/stream.h"
 #include "postern/ring/timer_wheel.h"
+#include "postern/session/secure_stream.h"
 #include "postern/session/session_end.h"
 #include "postern/shm/counters.h"
 #include "postern/tls/handshake.h"
@@ -32,8 +33,12 @@ class SessionTable;
 
 // SessionIo is what all sessions of a worker share. Everything is borrowed and outlives them.
 struct SessionIo {
-  relay::StreamIo& clients;
-  relay::StreamIo& backends;
+  // By what the peer speaks: records are received to the start of a slot, since a full one needs
+  // all of it, and plain text with room around it, so that it can be sealed where it lies.
+  relay::StreamIo& clients;        // TLS
+  relay::StreamIo& plain_clients;  // never TLS; those that begin in plain text are `clients`
+  relay::StreamIo& backends;       // plain text
+  relay::StreamIo& tls_backends;
   ring::TimerWheel& timers;
   relay::BackendPicker& picker;
   shm::WorkerCounters& counters;
@@ -101,14 +106,8 @@ class Session final : private relay::StreamOwner {
   void Unreachable();
 
   // Relay (session_relay.cc)
-  void FeedRecords(const ring::Slot& slot, MutableBytes bytes);
-  MutableBytes AssembleRecord(MutableBytes bytes);
-  void AlignRecords();
-  bool OpenRecord(const ring::Slot& slot, MutableBytes record);
-  void SealToClient(const ring::Slot& slot, MutableBytes bytes);
-  bool SayToClient(std::string_view text);
-  void SendTlsOutput();
-  void SendCloseNotify();
+  void RelayToBackend(const ring::Slot& slot, MutableBytes wire);
+  void RelayToClient(const ring::Slot& slot, MutableBytes wire);
 
   // Decisions (session.cc)
   void Decide();
@@ -139,11 +138,9 @@ class Session final : private relay::StreamOwner {
   State state_ = State::kHandshake;
   How how_ = How::kOpen;
   bool heard_ = false;          // the client has sent something
-  bool client_done_ = false;    // the client ended its direction: close_notify, or FIN behind ours
-  bool notify_sent_ = false;    // our close_notify is queued
+  bool client_done_ = false;    // the client ended its direction, or hung up behind our end
   bool client_paused_ = false;  // back pressure: not reading from the client
   bool backend_paused_ = false;
-  bool mid_line_ = false;  // the last octet relayed to the client was no line end
   tls::HandshakeFailure failure_ = tls::HandshakeFailure::kNone;
   alignas(
       uint32_t) std::array<std::byte, 28> peer_{};  // a sockaddr_in or sockaddr_in6, hence aligned
@@ -152,11 +149,9 @@ class Session final : private relay::StreamOwner {
   uint64_t bytes_in_ = 0;   // plaintext octets from the client
   uint64_t bytes_out_ = 0;  // and to it
   ring::Timer timer_;
-  relay::Stream client_;
-  relay::Stream backend_;
+  SecureStream client_;
+  SecureStream backend_;
   std::unique_ptr<tls::Handshake> handshake_;
-  std::unique_ptr<tls::Record> record_;
-  std::vector<std::byte> input_;  // an incomplete record (or handshake message); empty owns nothing
   tls::HandshakeFacts facts_;
   std::vector<relay::Candidate> candidates_;    // servers not tried yet, the next one last
   const os::SocketAddress* address_ = nullptr;  // the one being tried

@@ -36,6 +36,12 @@ struct RecordLength {
 // that TLS does not know is illegal.
 RecordLength PeekRecord(Bytes wire);
 
+// What Seal may overwrite around the plaintext.
+struct SealRoom {
+  size_t front = 0;   // octets in front of it
+  size_t behind = 0;  // and behind it
+};
+
 class Record {
  public:
   virtual ~Record() = default;
@@ -47,9 +53,12 @@ class Record {
   virtual Opened Open(MutableBytes record) = 0;
 
   // Seal turns 1 to limits::kMaxPlaintext octets into one or more records, in place: in front of
-  // `plain` limits::kSlotHeadroom and behind it limits::kSlotTailroom octets are free to write. The
-  // result lies within that room; empty means the connection can no longer send.
+  // `plain` limits::kSlotHeadroom and behind it limits::kSlotTailroom octets are free to write, or
+  // as many as RoomFor says. The result lies within that room; empty means the connection can no
+  // longer send.
   virtual MutableBytes Seal(MutableBytes plain) = 0;
+  // RoomFor tells how much room the next Seal needs for `size` octets.
+  virtual SealRoom RoomFor(size_t size) const = 0;
 
   // CloseNotify appends our close_notify alert (RFC 8446 section 6.1); nothing may be sealed after
   // it.

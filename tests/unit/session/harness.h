@@ -55,6 +55,7 @@ class ToyRecordLayer final : public tls::Record {
     std::copy(header.begin(), header.end(), reinterpret_cast<char*>(start));
     return {start, plain.size() + limits::kRecordHeader};
   }
+  tls::SealRoom RoomFor(size_t) const override { return {limits::kRecordHeader, 0}; }
   void CloseNotify(std::vector<std::byte>& out) override {
     const std::string alert = ToyRecord("bye", 21);
     const Bytes bytes = AsBytes(alert);
@@ -126,6 +127,14 @@ class LogKeeper final : public LogSink {
   std::string text;
 };
 
+// For streams that no session owns.
+class Nobody final : public relay::StreamOwner {
+ public:
+  void OnConnected(relay::Stream&, int) override {}
+  void OnReceived(relay::Stream&, const ring::Slot&, MutableBytes) override {}
+  void OnStreamSettled(relay::Stream&) override {}
+};
+
 struct HarnessOptions {
   config::Service service = config::Service::kImap;
   std::vector<os::SocketAddress> servers;  // empty: the harness's own back end
@@ -146,9 +155,12 @@ class Harness {
     client_pool = MakePool(0, options.slots, 0, limits::kFullRecord);
     backend_pool = MakePool(1, options.slots, limits::kSlotHeadroom, limits::kMaxPlaintext);
     client_io = std::make_unique<relay::StreamIo>(*ring, *client_pool, starved_clients, true);
+    plain_client_io =
+        std::make_unique<relay::StreamIo>(*ring, *backend_pool, starved_backends, true);
     backend_io = std::make_unique<relay::StreamIo>(*ring, *backend_pool, starved_backends, false);
-    io = std::make_unique<SessionIo>(*client_io, *backend_io, timers, picker, counters, table,
-                                     now_ms, scratch);
+    tls_backend_io = std::make_unique<relay::StreamIo>(*ring, *client_pool, starved_clients, false);
+    io = std::make_unique<SessionIo>(*client_io, *plain_client_io, *backend_io, *tls_backend_io,
+                                     timers, picker, counters, table, now_ms, scratch);
     auto listener = os::MakeListener(*os::SocketAddress::FromIp("127.0.0.1", 0), {});
     REQUIRE(listener);
     backend_listener = std::move(*listener);
@@ -265,7 +277,9 @@ class Harness {
   relay::StarvedStreams starved_clients;
   relay::StarvedStreams starved_backends;
   std::unique_ptr<relay::StreamIo> client_io;
+  std::unique_ptr<relay::StreamIo> plain_client_io;
   std::unique_ptr<relay::StreamIo> backend_io;
+  std::unique_ptr<relay::StreamIo> tls_backend_io;
   ring::TimerWheel timers{now_ms};
   relay::BackendPicker picker;
   shm::WorkerCounters counters;
@@ -276,6 +290,7 @@ class Harness {
   generation::SettingsPtr settings;
   std::shared_ptr<tls::ServerContexts> contexts = std::make_shared<ToyContexts>();
   LogKeeper log;
+  Nobody nobody;
 
  private:
   std::unique_ptr<ring::BufferPool> MakePool(uint16_t group, uint32_t slots, size_t offset,

@@ -540,4 +540,36 @@ TEST_CASE("TLS 1.2 nonces go on where the handshake stopped", "[tls][record_aead
   }
 }
 
+TEST_CASE("aead record: sealing stays within the room that it asks for") {
+  for (const bool tls13 : {true, false}) {
+    for (const uint64_t records_per_key : {uint64_t{1} << 20, uint64_t{0}}) {
+      for (const size_t size : {size_t{1}, size_t{512}, size_t{513}, limits::kMaxPlaintext}) {
+        for (const size_t fragment : {size_t{512}, limits::kMaxPlaintext}) {
+          CAPTURE(tls13, records_per_key, size, fragment);
+          const auto record = MakeAeadRecord({.read = Direction(tls13, 1),
+                                              .write = Direction(tls13, 2),
+                                              .max_fragment = fragment,
+                                              .records_per_key = records_per_key});
+          const SealRoom room = record->RoomFor(size);
+          CHECK(room.front <= limits::kSlotHeadroom);
+          CHECK(room.behind <= limits::kSlotTailroom);
+          constexpr size_t kFence = 64;
+          constexpr std::byte kUntouched{0xA7};
+          std::vector<std::byte> memory(kFence + room.front + size + room.behind + kFence,
+                                        kUntouched);
+          const MutableBytes plain = MutableBytes(memory).subspan(kFence + room.front, size);
+          const MutableBytes sealed = record->Seal(plain);
+          CHECK(sealed.data() == memory.data() + kFence);
+          CHECK(sealed.size() == room.front + size + room.behind);
+          const auto untouched = [&](Bytes part) {
+            return std::ranges::all_of(part, [&](std::byte b) { return b == kUntouched; });
+          };
+          CHECK(untouched(Bytes(memory).first(kFence)));
+          CHECK(untouched(Bytes(memory).last(kFence)));
+        }
+      }
+    }
+  }
+}
+
 }  // namespace postern::tls
