@@ -18,7 +18,11 @@ void Session::Log() const {
   line.Field("alpn", facts_.alpn);
   if (client_.secure()) line.Field("resumed", facts_.resumed);
   line.Field("certificate", facts_.certificate);
-  line.Field("client_certificate", facts_.client);
+  if (facts_.peer != nullptr) {
+    line.Field("client_certificate", facts_.peer->subject);
+    line.Field("client_issuer", facts_.peer->issuer);
+    line.Field("client_fingerprint", facts_.peer->fingerprint);
+  }
   line.Field("backend", settings_->backends()[listener().backend].name);
   line.Field("server", server_);
   if (proxied_ != nullptr) line.Field("connection_id", proxied_->id);

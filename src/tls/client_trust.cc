@@ -16,8 +16,6 @@ namespace {
 using CrlPtr = std::unique_ptr<X509_CRL, FreeWith<X509_CRL_free>>;
 using StorePtr = std::unique_ptr<X509_STORE, FreeWith<X509_STORE_free>>;
 
-constexpr size_t kMaxSubject = 256;
-
 template <typename T, typename Decode>
 T* FromDer(Bytes der, Decode decode) {
   const unsigned char* at = AsUnsigned(der);
@@ -69,18 +67,6 @@ StorePtr MakeStore(const generation::TrustSettings& trust) {
   return X509_STORE_set_flags(store.get(), flags) == 1 ? std::move(store) : nullptr;
 }
 
-std::string NameText(const X509_NAME* name) {
-  const BioPtr bio(BIO_new(BIO_s_mem()));
-  // UTF-8 stays as it is; what could end a line is escaped here and once more by the log.
-  constexpr unsigned long kForm = XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB;
-  if (bio == nullptr || X509_NAME_print_ex(bio.get(), name, 0, kForm) < 0) return {};
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  std::string text(data, static_cast<size_t>(size));
-  if (text.size() > kMaxSubject) text = text.substr(0, kMaxSubject) + "...";
-  return text;
-}
-
 }  // namespace
 
 bool SetClientTrust(SSL_CTX* context, const ClientPolicy& clients) {
@@ -97,14 +83,6 @@ bool SetClientTrust(SSL_CTX* context, const ClientPolicy& clients) {
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
                      nullptr);
   return true;
-}
-
-std::string SubjectText(const X509* certificate) {
-  return NameText(X509_get_subject_name(certificate));
-}
-
-std::string IssuerText(const X509* certificate) {
-  return NameText(X509_get_issuer_name(certificate));
 }
 
 }  // namespace postern::tls

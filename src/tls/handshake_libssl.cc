@@ -15,12 +15,12 @@
 #include "postern/base/limits.h"
 #include "tls/alpn.h"
 #include "tls/client_offer.h"
-#include "tls/client_trust.h"
 #include "tls/engine.h"
 #include "tls/explain.h"
 #include "tls/first_bytes.h"
 #include "tls/kdf_provider.h"
 #include "tls/names.h"
+#include "tls/peer_certificate.h"
 #include "tls/record_libssl.h"
 #include "tls/strict_sni.h"
 #include "tls/tickets.h"
@@ -210,6 +210,8 @@ bool LibsslHandshake::OnClientHello(int& alert) {
   certificate_ = selected->number;
   facts_.sni = offer_.sni;
   facts_.certificate = selected->certificate->name();
+  facts_.certificate_signature = selected->certificate->signature_name();
+  facts_.certificate_key = selected->certificate->key_name();
   if (!selected->certificate->Install(ssl_.get()) ||
       !BindSessions(ssl_.get(), listener_, service_, selected->certificate->name(),
                     policy_->binding())) {
@@ -305,7 +307,7 @@ void LibsslHandshake::Establish() {
   facts_.group = NegotiatedGroup(ssl);
   facts_.resumed = SSL_session_reused(ssl) == 1;
   // A resumed session carries the certificate that was verified when it began.
-  if (const X509* client = SSL_get0_peer_certificate(ssl)) facts_.client = SubjectText(client);
+  if (const X509* client = SSL_get0_peer_certificate(ssl)) facts_.peer = DescribePeer(client, true);
   // The connection may last for days; the key that its certificate had must not.
   SSL_certs_clear(ssl);
   SSL_set_app_data(ssl, nullptr);

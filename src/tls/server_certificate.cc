@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 
 #include "tls/openssl_error.h"
+#include "tls/peer_certificate.h"
 
 namespace postern::tls {
 namespace {
@@ -57,6 +58,8 @@ Result<ServerCertificate> ServerCertificate::Load(const generation::CertificateV
   if (X509_check_private_key(made.leaf_.get(), made.key_.get()) != 1) {
     return Refuse(made.name_, "certificate and key do not belong together");
   }
+  made.signature_name_ = SignatureName(made.leaf_.get());
+  made.key_name_ = KeyName(made.key_.get());
   return made;
 }
 

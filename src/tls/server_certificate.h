@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "postern/base/result.h"
 #include "postern/generation/certificate_index.h"
@@ -16,12 +17,17 @@ class ServerCertificate {
   static Result<ServerCertificate> Load(const generation::CertificateView& view);
 
   const std::string& name() const { return name_; }
+  // As HandshakeFacts has them.
+  std::string_view signature_name() const { return signature_name_; }
+  const std::string& key_name() const { return key_name_; }
   // Install makes `ssl` use it; SSL_certs_clear undoes it. False leaves the cause in OpenSSL's
   // error queue.
   bool Install(SSL* ssl) const;
 
  private:
   std::string name_;
+  std::string_view signature_name_;
+  std::string key_name_;
   X509Ptr leaf_;
   X509ChainPtr chain_;  // without the leaf
   PkeyPtr key_;

@@ -41,15 +41,30 @@ enum class HandshakeFailure : uint8_t {
 inline constexpr size_t kHandshakeFailures = static_cast<size_t>(HandshakeFailure::kStopped) + 1;
 std::string_view ToString(HandshakeFailure failure);  // "plain-http": for logs and metrics
 
-// What the log line tells of a handshake; texts are OpenSSL's names or what the client sent.
+// What is told of a peer's certificate. Texts are bounded for a log line; they may hold any octet.
+struct PeerCertificate {
+  std::string subject;      // as RFC 4514 writes it
+  std::string issuer;       // likewise
+  std::string common_name;  // the subject's; empty: it has none
+  std::string fingerprint;  // SHA-256 of the certificate, 64 hexadecimal digits
+  bool verified = false;
+};
+
+// What the log line and a PROXY header tell of a handshake; texts are OpenSSL's names or what the
+// peer sent.
 struct HandshakeFacts {
   std::string_view version;  // "TLSv1.3"; static storage
   std::string_view cipher;   // "TLS_AES_128_GCM_SHA256"; static storage
   std::string_view group;    // "X25519"; static storage, empty when there was no key exchange
   std::string sni;           // lower case; empty when the client sent none
   std::string certificate;   // name of the pair that was served
-  std::string client;        // subject of the client's certificate, verified; RFC 4514
-  std::string_view alpn;     // the protocol that was selected; static storage
+  // The signature on the certificate that was served ("ecdsa-with-SHA256", static storage), and
+  // its key ("EC256", "RSA2048").
+  std::string_view certificate_signature;
+  std::string certificate_key;
+  // The peer's certificate; null: it showed none. In a resumed session it is that of the first one.
+  std::shared_ptr<const PeerCertificate> peer;
+  std::string_view alpn;  // the protocol that was selected; static storage
   bool resumed = false;
 };
 

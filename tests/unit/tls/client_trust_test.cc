@@ -7,6 +7,7 @@
 #include "tests/unit/catch.h"
 #include "tests/unit/pki/make_certificate.h"
 #include "tests/unit/tls/harness.h"
+#include "tls/peer_certificate.h"
 #include "tls/policy_context.h"
 
 namespace postern::tls {
@@ -131,13 +132,18 @@ test::TestClient::Configure As(const Authority::Client* client, int version) {
   };
 }
 
+std::string Subject(Handshake& handshake) {
+  const auto& peer = handshake.facts().peer;
+  return peer == nullptr ? std::string() : peer->subject;
+}
+
 // "let in: SUBJECT", or the failure with its words.
 std::string Outcome(const Asking& asking, const Authority::Client* client,
                     int version = TLS1_3_VERSION) {
   test::TestClient peer({}, As(client, version));
   const auto handshake = Server().Begin(asking.Policy());
   const test::Finished finished = test::Complete(*handshake, peer);
-  if (finished.state == HandshakeState::kEstablished) return "let in: " + handshake->facts().client;
+  if (finished.state == HandshakeState::kEstablished) return "let in: " + Subject(*handshake);
   return std::string(ToString(handshake->failure())) + ": " + handshake->failure_detail();
 }
 
@@ -171,7 +177,7 @@ TEST_CASE("client certificates: required, optional and off", "[tls][clients]") {
   test::TestClient peer({}, As(&mallory, version));
   const auto handshake = Server().Begin(test::kPolicy);
   CHECK(test::Complete(*handshake, peer).state == HandshakeState::kEstablished);
-  CHECK(handshake->facts().client.empty());
+  CHECK(handshake->facts().peer == nullptr);
 }
 
 TEST_CASE("client certificates: octets go both ways behind one", "[tls][clients]") {
@@ -226,7 +232,7 @@ TEST_CASE("client certificates: a session knows whom it let in, under its rules"
     if (test::Complete(*handshake, again).state != HandshakeState::kEstablished) {
       return std::string("refused");
     }
-    return (handshake->facts().resumed ? "resumed " : "full ") + handshake->facts().client;
+    return (handshake->facts().resumed ? "resumed " : "full ") + Subject(*handshake);
   };
   CHECK(resume_on(asking) == "resumed CN=bob");
   Asking revoked = asking;
@@ -253,6 +259,34 @@ TEST_CASE("client certificates: subjects are bounded and escaped", "[tls][client
   const Authority::Client odd = Ours().Issue("a\nb, c=\"d\"");
   CHECK(SubjectText(odd.certificate.get()).find('\n') == std::string::npos);
   CHECK(IssuerText(odd.certificate.get()) == "CN=Our CA");
+}
+
+TEST_CASE("client certificates: what is told of one", "[tls][clients]") {
+  const Authority::Client alice = Ours().Issue("alice");
+  test::TestClient peer({}, As(&alice, TLS1_3_VERSION));
+  const auto handshake = Server().Begin(Asking{}.Policy());
+  REQUIRE(test::Complete(*handshake, peer).state == HandshakeState::kEstablished);
+  const HandshakeFacts& facts = handshake->facts();
+  REQUIRE(facts.peer != nullptr);
+  CHECK(facts.peer->subject == "CN=alice");
+  CHECK(facts.peer->common_name == "alice");
+  CHECK(facts.peer->issuer == "CN=Our CA");
+  CHECK(facts.peer->verified);
+  CHECK(facts.peer->fingerprint.size() == 64);
+  CHECK(facts.peer->fingerprint.find_first_not_of("0123456789abcdef") == std::string::npos);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  REQUIRE(X509_digest(alice.certificate.get(), EVP_sha256(), digest, &size) == 1);
+  CHECK(std::stoi(facts.peer->fingerprint.substr(62), nullptr, 16) == digest[31]);
+  // Of the certificate that was served.
+  CHECK(facts.certificate_signature == "ecdsa-with-SHA256");
+  CHECK(facts.certificate_key == "EC256");
+}
+
+TEST_CASE("certificates: keys by the names that PROXY headers have", "[tls][clients]") {
+  CHECK(KeyName(pki::MakeEcKey("P-384").get()) == "EC384");
+  CHECK(KeyName(pki::MakeRsaKey(2048).get()) == "RSA2048");
+  CHECK(KeyName(pki::MakeKey("ED25519").get()) == "ED25519");
 }
 
 }  // namespace postern::tls

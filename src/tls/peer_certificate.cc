@@ -1,0 +1,90 @@
+#include "tls/peer_certificate.h"
+
+#include <fmt/format.h>
+#include <openssl/err.h>
+#include <openssl/objects.h>
+
+#include <array>
+
+#include "postern/base/bytes.h"
+#include "postern/base/limits.h"
+
+namespace postern::tls {
+namespace {
+
+constexpr size_t kMaxName = 256;
+
+std::string NameText(const X509_NAME* name) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  // UTF-8 stays as it is; what could end a line is escaped here and once more by the log.
+  constexpr unsigned long kForm = XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB;
+  if (bio == nullptr || X509_NAME_print_ex(bio.get(), name, 0, kForm) < 0) return {};
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  std::string text(data, static_cast<size_t>(size));
+  if (text.size() > kMaxName) text = text.substr(0, kMaxName) + "...";
+  return text;
+}
+
+// The last one counts where there are several (RFC 4514 writes it first).
+std::string CommonName(const X509* certificate) {
+  const X509_NAME* subject = X509_get_subject_name(certificate);
+  int last = -1;
+  for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0;) last = at;
+  if (last < 0) return {};
+  const ASN1_STRING* value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, last));
+  unsigned char* text = nullptr;
+  const int size = ASN1_STRING_to_UTF8(&text, value);
+  ERR_clear_error();
+  if (size < 0) return {};
+  std::string name(reinterpret_cast<const char*>(text), static_cast<size_t>(size));
+  OPENSSL_free(text);
+  return name.size() > limits::kMaxProxyText ? std::string() : name;
+}
+
+std::string FingerprintText(const X509* certificate) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned size = 0;
+  std::string text;
+  if (X509_digest(certificate, EVP_sha256(), digest.data(), &size) != 1) return text;
+  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest.at(i));
+  return text;
+}
+
+}  // namespace
+
+std::string SubjectText(const X509* certificate) {
+  return NameText(X509_get_subject_name(certificate));
+}
+
+std::string IssuerText(const X509* certificate) {
+  return NameText(X509_get_issuer_name(certificate));
+}
+
+std::shared_ptr<const PeerCertificate> DescribePeer(const X509* certificate, bool verified) {
+  return std::make_shared<const PeerCertificate>(
+      PeerCertificate{SubjectText(certificate), IssuerText(certificate), CommonName(certificate),
+                      FingerprintText(certificate), verified});
+}
+
+std::string_view SignatureName(const X509* certificate) {
+  const char* name = OBJ_nid2sn(X509_get_signature_nid(certificate));
+  return name == nullptr ? std::string_view() : name;
+}
+
+std::string KeyName(const EVP_PKEY* key) {
+  const int bits = EVP_PKEY_get_bits(key);
+  switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS:
+      return fmt::format("RSA{}", bits);
+    case EVP_PKEY_EC:
+      return fmt::format("EC{}", bits);
+    default: {
+      const char* name = EVP_PKEY_get0_type_name(key);
+      return name == nullptr ? std::string() : name;
+    }
+  }
+}
+
+}  // namespace postern::tls
