@@ -30,6 +30,7 @@ struct Entry {
   Result<pki::Pair> pair;
   std::vector<std::string> serves;  // names that clients get it for
   bool is_default = false;
+  std::string backend;  // whose servers it is shown to; else it is for clients
 };
 
 struct Listed {
@@ -59,7 +60,7 @@ void Assign(std::vector<Entry>& entries, const Place& place) {
   const std::string wanted = place.default_name.empty() ? "default" : place.default_name;
   const auto named = std::ranges::find(entries, wanted, &Entry::name);
   for (Entry& entry : entries) {
-    if (!entry.pair.has_value()) continue;
+    if (!entry.pair.has_value() || !entry.backend.empty()) continue;
     for (const std::string& name : entry.pair->names) {
       const pki::KeyFamily family = pki::FamilyOf(entry.pair->key_kind);
       if (taken.emplace(family, name).second) entry.serves.push_back(name);
@@ -68,9 +69,20 @@ void Assign(std::vector<Entry>& entries, const Place& place) {
   if (named != entries.end()) {
     named->is_default = true;
   } else if (place.default_name.empty() && !entries.empty() &&
-             !entries.front().files.from_directory) {
+             !entries.front().files.from_directory && entries.front().backend.empty()) {
     entries.front().is_default = true;
   }
+}
+
+Entry ReadEntry(generation::CertificateFiles files) {
+  Entry entry{std::move(files), {}, Fail(""), {}, false, {}};
+  entry.pair = pki::LoadPair(entry.files.files);
+  entry.name = entry.files.given_name;
+  if (entry.name.empty() && entry.pair.has_value() && !entry.pair->names.empty()) {
+    entry.name = entry.pair->names.front();
+  }
+  if (entry.name.empty()) entry.name = Stem(entry.files.files.certificate);
+  return entry;
 }
 
 std::optional<Listed> ReadAll(const Options& options) {
@@ -79,14 +91,15 @@ std::optional<Listed> ReadAll(const Options& options) {
   Listed listed{std::move(*place), {}, {}};
   for (generation::CertificateFiles& files :
        generation::ListCertificates(Certificates(listed.place), listed.faults)) {
-    Entry entry{std::move(files), {}, Fail(""), {}, false};
-    entry.pair = pki::LoadPair(entry.files.files);
-    entry.name = entry.files.given_name;
-    if (entry.name.empty() && entry.pair.has_value() && !entry.pair->names.empty()) {
-      entry.name = entry.pair->names.front();
+    listed.entries.push_back(ReadEntry(std::move(files)));
+  }
+  if (listed.place.config.has_value()) {
+    for (const config::Backend& backend : listed.place.config->backends) {
+      std::optional<generation::CertificateFiles> files = generation::FilesForServers(backend);
+      if (!files.has_value()) continue;
+      listed.entries.push_back(ReadEntry(std::move(*files)));
+      listed.entries.back().backend = backend.name;
     }
-    if (entry.name.empty()) entry.name = Stem(entry.files.files.certificate);
-    listed.entries.push_back(std::move(entry));
   }
   Assign(listed.entries, listed.place);
   return listed;
@@ -95,6 +108,7 @@ std::optional<Listed> ReadAll(const Options& options) {
 // Listeners that speak TLS: each serves every certificate, by the name that the client asks for.
 std::string UsedBy(const Entry& entry, const Place& place) {
   if (!place.config.has_value()) return {};
+  if (!entry.backend.empty()) return fmt::format("back end {}, towards its servers", entry.backend);
   if (entry.serves.empty() && !entry.is_default) {
     return "no listener: other certificates serve its names";
   }
@@ -191,6 +205,8 @@ int Check(const Options& options) {
       continue;
     }
     for (const Error& warning : entry.pair->warnings) add(warnings, warning);
+    // Those are about servers' certificates.
+    if (!entry.backend.empty()) continue;
     for (Error& remark : Remarks(entry, anchors)) add(warnings, std::move(remark));
   }
   if (!options.names.empty()) {

@@ -55,14 +55,20 @@ std::string Listeners(const config::Config& config) {
   return text;
 }
 
+std::string Tls(const config::BackendTls& tls) {
+  if (tls.mode == config::BackendTlsMode::kOff) return {};
+  return fmt::format(", TLS {}{}", ToString(tls.mode), tls.verify ? "" : ", not verified");
+}
+
 std::string Backends(const config::Config& config) {
   const auto name = [](const config::Backend& backend) { return backend.name; };
   const size_t width = Widest(config.backends, name);
   std::string text = "back ends\n";
   for (const config::Backend& backend : config.backends) {
     text += fmt::format(
-        "  {:<{}}  {}\n", backend.name, width,
-        Joined(backend.servers, [](const config::Server& server) { return server.text; }));
+        "  {:<{}}  {}{}\n", backend.name, width,
+        Joined(backend.servers, [](const config::Server& server) { return server.text; }),
+        Tls(backend.tls));
   }
   return text;
 }
@@ -90,10 +96,12 @@ std::string Certificates(const config::Config& config, const generation::Generat
     if (certificate.names.size() > kMostNames) {
       names += fmt::format(" and {} more", certificate.names.size() - kMostNames);
     }
-    text += fmt::format("  {}{}: {}; {}; {}\n", certificate.name,
-                        certificate.is_default ? " (default)" : "",
-                        names.empty() ? "no host name" : names, certificate.key_type,
-                        ValidityText(certificate.not_after, now));
+    text += fmt::format(
+        "  {}{}: {}; {}; {}\n", certificate.name, certificate.is_default ? " (default)" : "",
+        !certificate.backend.empty() ? fmt::format("for the servers of {}", certificate.backend)
+        : names.empty()              ? "no host name"
+                                     : names,
+        certificate.key_type, ValidityText(certificate.not_after, now));
   }
   if (generation.summaries.size() > shown) {
     text += fmt::format("  and {} more\n", generation.summaries.size() - shown);

@@ -155,6 +155,7 @@ void CheckWhole(const Config& config, Reporter& reporter) {
   for (const Listener& listener : config.listeners) WarnAboutListener(listener, reporter);
   CheckAddresses(config, reporter);
   CheckLoops(config, reporter);
+  CheckBackendStartTls(config, reporter);
   WarnAboutBackends(config, reporter);
   WarnAboutPolicies(config, reporter);
   WarnAboutTickets(config.tickets, reporter);

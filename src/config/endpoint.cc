@@ -66,22 +66,6 @@ std::optional<HostPort> Split(std::string_view text) {
   return HostPort{.host = text.substr(0, colon), .port = text.substr(colon + 1)};
 }
 
-// RFC 1123 section 2.1, with the underscore that real networks use.
-bool IsHostName(std::string_view name) {
-  if (name.ends_with('.')) name.remove_suffix(1);
-  if (name.empty() || name.size() > limits::kMaxHostName) return false;
-  while (true) {
-    const size_t dot = std::min(name.find('.'), name.size());
-    const std::string_view label = name.substr(0, dot);
-    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-' ||
-        !AllOf(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")) {
-      return false;
-    }
-    if (dot == name.size()) return true;
-    name.remove_prefix(dot + 1);
-  }
-}
-
 std::string_view WithoutScope(std::string_view ip) { return ip.substr(0, ip.find('%')); }
 
 bool IsMulticast(std::string_view ip) {
@@ -145,6 +129,21 @@ std::expected<std::string, Complaint> ParseServerHost(std::string_view text,
 }
 
 }  // namespace
+
+bool IsHostName(std::string_view name) {
+  if (name.ends_with('.')) name.remove_suffix(1);
+  if (name.empty() || name.size() > limits::kMaxHostName) return false;
+  while (true) {
+    const size_t dot = std::min(name.find('.'), name.size());
+    const std::string_view label = name.substr(0, dot);
+    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-' ||
+        !AllOf(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")) {
+      return false;
+    }
+    if (dot == name.size()) return true;
+    name.remove_prefix(dot + 1);
+  }
+}
 
 std::optional<std::string> CanonicalIp(std::string_view text) {
   // inet_pton would stop at a NUL and take the rest for nothing.

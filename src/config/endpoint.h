@@ -23,6 +23,10 @@ struct Complaint {
 // Nothing when `text` is no address.
 std::optional<std::string> CanonicalIp(std::string_view text);
 
+// Whether `name` is a host name as RFC 1123 section 2.1 has it, or one with underscores, as real
+// networks have them. A dot may end it.
+bool IsHostName(std::string_view name);
+
 // ParseListenAddress reads "*", "192.0.2.1", "::1", "192.0.2.1:993", "[::1]:993" or "*:993". The
 // port is 0 when the text has none. `where` is left to the caller.
 std::expected<ListenAddress, Complaint> ParseListenAddress(std::string_view text);

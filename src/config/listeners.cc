@@ -119,6 +119,7 @@ Backend ReadBackend(Reading& reading, const std::string& name, const toml::table
   }
   table.Duration("connect_timeout", backend.connect_timeout_ms, {100, 300'000});
   ReadProxyOut(table, backend.proxy);
+  ReadBackendTls(reading, table, backend);
   table.Finish();
   return backend;
 }

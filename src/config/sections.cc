@@ -20,22 +20,6 @@ const toml::table* Section(Reading& reading, std::string_view name) {
   return reading.root.Child<toml::table>(name, "a table", kTableHelp);
 }
 
-// Reads where a passphrase is to be had.
-void ReadPassphraseSource(Reading& reading, TableReader& table, pki::PassphraseSource& out) {
-  std::string text;
-  if (!table.Text("passphrase", text)) return;
-  Result<pki::PassphraseSource> source = pki::ParsePassphraseSource(text);
-  if (!source) {
-    // The value is not shown: it may be the passphrase itself.
-    reading.reporter.Fault(table.WhereOfValue("passphrase"),
-                           fmt::format("passphrase in {}: {}", table.name(), source.error().what),
-                           source.error().remedy);
-    return;
-  }
-  out = std::move(*source);
-  if (out.kind == pki::PassphraseKind::kFile) out.name = ResolvePath(reading, out.name);
-}
-
 void ReadPair(Reading& reading, const toml::table& node) {
   TableReader table(node, "[[certificates.pair]]", reading.reporter);
   CertificatePair pair;
@@ -48,7 +32,7 @@ void ReadPair(Reading& reading, const toml::table& node) {
   ReadPath(reading, table, "certificate", pair.certificate);
   ReadPath(reading, table, "key", pair.key);
   pair.passphrase = reading.config.certificates.passphrase;
-  ReadPassphraseSource(reading, table, pair.passphrase);
+  ReadPassphraseSource(reading, table, "passphrase", pair.passphrase);
   ReadPath(reading, table, "ocsp", pair.ocsp);
   table.Finish();
   reading.config.certificates.pairs.push_back(std::move(pair));
@@ -117,6 +101,22 @@ bool CheckName(std::string_view name, std::string_view of_what, Where where, Rep
                    : fmt::format("{} is no good name for a {}", Quote(name), of_what),
       fmt::format("use letters, digits, \".\", \"-\" and \"_\", at most {} of them", kMaxName));
   return false;
+}
+
+void ReadPassphraseSource(Reading& reading, TableReader& table, std::string_view key,
+                          pki::PassphraseSource& out) {
+  std::string text;
+  if (!table.Text(key, text)) return;
+  Result<pki::PassphraseSource> source = pki::ParsePassphraseSource(text);
+  if (!source) {
+    // The value is not shown: it may be the passphrase itself.
+    reading.reporter.Fault(table.WhereOfValue(key),
+                           fmt::format("{} in {}: {}", key, table.name(), source.error().what),
+                           source.error().remedy);
+    return;
+  }
+  out = std::move(*source);
+  if (out.kind == pki::PassphraseKind::kFile) out.name = ResolvePath(reading, out.name);
 }
 
 void ReadProcess(Reading& reading) {
@@ -194,7 +194,8 @@ void ReadCertificates(Reading& reading) {
   TableReader table(*node, "[certificates]", reading.reporter);
   certificates.where = table.where();
   certificates.directory_set = ReadPath(reading, table, "directory", certificates.directory);
-  ReadPassphraseSource(reading, table, certificates.passphrase);  // before the pairs, which take it
+  ReadPassphraseSource(reading, table, "passphrase",
+                       certificates.passphrase);  // before the pairs, which take it
   if (table.Text("default", certificates.default_name)) {
     CheckName(certificates.default_name, "certificate", table.WhereOfValue("default"),
               reading.reporter, "*");

@@ -36,6 +36,11 @@ void ReadListeners(Reading& reading, const Timeouts& defaults);
 
 // Groups of keys within a listener's table.
 void ReadPolicyName(Reading& reading, TableReader& table, std::string& policy);
+// Reads where a passphrase is to be had; the value is never shown.
+void ReadPassphraseSource(Reading& reading, TableReader& table, std::string_view key,
+                          pki::PassphraseSource& out);
+// Of a back end's table; call it when its servers are read.
+void ReadBackendTls(Reading& reading, TableReader& table, Backend& backend);
 void ReadClientCertificates(Reading& reading, TableReader& table, ClientCertificates& clients);
 
 inline constexpr std::string_view kTableHelp =

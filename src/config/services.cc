@@ -42,6 +42,8 @@ const ServiceFacts& FactsOf(Service service) {
   return kServices.back();
 }
 
+bool HasStartTls(Service service) { return service != Service::kHttp && service != Service::kRaw; }
+
 const PlainPort* FindPlainPort(uint16_t port) {
   for (const PlainPort& plain : kPlainPorts) {
     if (plain.port == port) return &plain;

@@ -19,6 +19,8 @@ struct ServiceFacts {
 
 std::span<const ServiceFacts> AllServices();
 const ServiceFacts& FactsOf(Service service);
+// Whether the service has a command that begins TLS (RFC 9051, 2595, 3207, 5804).
+bool HasStartTls(Service service);
 
 // PlainPort is what `port` is when clients begin without TLS there, with the port that they expect
 // implicit TLS on; null when there is nothing to say.

@@ -123,4 +123,16 @@ bool NeedsSelfSigned(const config::Certificates& certificates) {
          !Exists(certificates.directory + "/default.key");
 }
 
+std::optional<CertificateFiles> FilesForServers(const config::Backend& backend) {
+  const config::BackendTls& tls = backend.tls;
+  if (tls.mode == config::BackendTlsMode::kOff || tls.certificate.empty()) return std::nullopt;
+  CertificateFiles files;
+  files.given_name = "backend:" + backend.name;
+  files.files.certificate = tls.certificate;
+  files.files.key = tls.key;
+  files.files.passphrase = tls.passphrase;
+  files.where = tls.certificate_where;
+  return files;
+}
+
 }  // namespace postern::generation

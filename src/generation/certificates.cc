@@ -15,6 +15,7 @@
 
 #include "postern/config/suggest.h"
 #include "postern/generation/certificate_files.h"
+#include "postern/generation/settings.h"
 
 namespace postern::generation {
 namespace {
@@ -42,17 +43,24 @@ class Collector {
     }
   }
 
-  Collected Run() {
+  Collected Run(const std::vector<config::Backend>& backends) {
     const size_t faults_before = faults_.size();
     const std::vector<CertificateFiles> all = ListCertificates(certificates_, faults_);
     listing_failed_ = faults_.size() > faults_before;
     for (const CertificateFiles& files : all) Take(files);
     ChooseDefault();
     WarnOfNameless();
+    for (const config::Backend& backend : backends) TakeForBackend(backend);
     return std::move(collected_);
   }
 
  private:
+  // What the generation before has of these files, or null.
+  StoredPtr Known(const CertificateFiles& files) const {
+    const auto found = known_.find(Key(files.files.certificate, files.files.key, files.given_name));
+    return found == known_.end() ? nullptr : found->second;
+  }
+
   void Take(const CertificateFiles& files) {
     if (files.from_directory && names_.contains(files.given_name)) {
       warnings_.push_back(
@@ -61,12 +69,7 @@ class Collector {
            "rename the file, or give the pair another name", files.where});
       return;
     }
-    StoredPtr known;
-    if (const auto found =
-            known_.find(Key(files.files.certificate, files.files.key, files.given_name));
-        found != known_.end()) {
-      known = found->second;
-    }
+    const StoredPtr known = Known(files);
     Candidate candidate;
     if (known != nullptr && known->chain_path == files.files.chain && Unchanged(*known)) {
       candidate.kept = known;
@@ -88,6 +91,38 @@ class Collector {
     }
     Warn(stored, files.where);
     collected_.certificates.push_back(std::move(candidate));
+  }
+
+  // The pair that servers are shown: stored as all others, but no name leads to it.
+  void TakeForBackend(const config::Backend& backend) {
+    collected_.of_backend.push_back(kNoCertificate);
+    const std::optional<CertificateFiles> files = FilesForServers(backend);
+    if (!files) return;
+    const StoredPtr known = Known(*files);
+    Candidate candidate;
+    if (known != nullptr && Unchanged(*known)) {
+      candidate.kept = known;
+    } else if (Read(*files, known, candidate)) {
+      candidate.changed->names.clear();
+    } else {
+      return;
+    }
+    WarnForServers(candidate.get(), files->where);
+    collected_.of_backend.back() = static_cast<uint32_t>(collected_.certificates.size());
+    collected_.certificates.push_back(std::move(candidate));
+  }
+
+  void WarnForServers(const StoredCertificate& stored, const Where& where) {
+    for (Error warning :
+         pki::PeriodWarnings(stored.certificate_path, stored.periods, std::time(nullptr))) {
+      if (warning.what.contains("expired")) warning.remedy = "renew it; the servers refuse it";
+      warning.where = where;
+      warnings_.push_back(std::move(warning));
+    }
+    for (Error weakness : stored.weaknesses) {
+      weakness.where = where;
+      warnings_.push_back(std::move(weakness));
+    }
   }
 
   static bool Unchanged(const StoredCertificate& known) {
@@ -328,17 +363,18 @@ class Collector {
 
 }  // namespace
 
-Collected Collect(const config::Certificates& certificates, const Sources* previous,
+Collected Collect(const config::Certificates& certificates,
+                  const std::vector<config::Backend>& backends, const Sources* previous,
                   SegmentCache& cache, bool may_ask, std::vector<Error>& faults,
                   std::vector<Error>& warnings) {
-  return Collector(certificates, previous, cache, may_ask, faults, warnings).Run();
+  return Collector(certificates, previous, cache, may_ask, faults, warnings).Run(backends);
 }
 
 std::vector<Error> CheckCertificates(const config::Certificates& certificates, bool may_ask) {
   std::vector<Error> faults;
   std::vector<Error> warnings;
   SegmentCache cache;
-  Collect(certificates, nullptr, cache, may_ask, faults, warnings);
+  Collect(certificates, {}, nullptr, cache, may_ask, faults, warnings);
   return faults;
 }
 

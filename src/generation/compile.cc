@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <map>
 
+#include "generation/authorities.h"
 #include "generation/certificates.h"
-#include "generation/client_trust.h"
 #include "generation/index_image.h"
 #include "generation/segments.h"
 #include "generation/settings_image.h"
@@ -227,8 +227,8 @@ std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& l
   std::vector<Error> faults;
 
   SegmentCache cache;
-  Collected collected =
-      Collect(config.certificates, before, cache, may_ask, faults, generation->warnings);
+  Collected collected = Collect(config.certificates, config.backends, before, cache, may_ask,
+                                faults, generation->warnings);
   const Sockets sockets = ListSockets(config, *generation, faults);
   Resolver resolver(before, *sources, faults, generation->warnings);
   std::vector<ResolvedServer> servers;
@@ -237,17 +237,23 @@ std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& l
       servers.push_back(resolver.Resolve(backend, server));
     }
   }
-  const ReadTrust trust = ReadClientTrust(config, faults, generation->warnings);
+  const ReadTrust trust = ReadAuthorities(config, faults, generation->warnings);
   if (!faults.empty()) return std::unexpected(std::move(faults));
 
   Result<PartPtr> settings =
-      MakePart(PartKind::kSettings, BuildSettings(config, number, sockets, servers, trust));
+      MakePart(PartKind::kSettings,
+               BuildSettings(config, number, sockets, servers, trust, collected.of_backend));
   if (!settings) return std::unexpected(std::vector{settings.error()});
   generation->parts.push_back(std::move(*settings));
   if (Status added = AddCertificates(collected, cache, config.certificates.where, previous,
                                      *sources, *generation);
       !added) {
     return std::unexpected(std::vector{added.error()});
+  }
+  for (size_t i = 0; i < config.backends.size(); ++i) {
+    const uint32_t certificate = collected.of_backend[i];
+    if (certificate == kNoCertificate) continue;
+    generation->summaries[certificate].backend = config.backends[i].name;
   }
   generation->sources = std::move(sources);
   return generation;

@@ -1,5 +1,4 @@
-// The layout of the name index and of segments, for their builders and readers. Version 3,
-// 2026-11-22.
+// The layout of the name index and of segments, for their builders and readers.
 #pragma once
 
 #include <cstdint>

@@ -43,9 +43,9 @@ class SettingsReader {
     settings_.max_connections_ = header_.max_connections;
     settings_.tickets_enabled_ = header_.tickets_enabled == 1;
     settings_.ticket_lifetime_s_ = header_.ticket_lifetime_s;
+    if (Status trusts = ReadTrusts(); !trusts) return trusts;
     if (Status backends = ReadBackends(); !backends) return backends;
     if (Status policies = ReadPolicies(); !policies) return policies;
-    if (Status trusts = ReadTrusts(); !trusts) return trusts;
     if (Status listeners = ReadListeners(); !listeners) return listeners;
     if (Status proxies = ReadProxies(); !proxies) return proxies;
     return ReadSockets();
@@ -70,14 +70,25 @@ class SettingsReader {
       if (entry.proxy > static_cast<uint32_t>(config::ProxyOut::kVersion2Tls)) {
         return Damaged("a back end is told of clients in a way that is not known");
       }
-      BackendSettings backend{
-          *name, entry.connect_timeout_ms, {}, static_cast<config::ProxyOut>(entry.proxy)};
+      if (!TlsFits(entry)) return Damaged("a back end's TLS is not what it can be");
+      BackendSettings backend{*name,
+                              entry.connect_timeout_ms,
+                              {},
+                              static_cast<config::ProxyOut>(entry.proxy),
+                              static_cast<config::BackendTlsMode>(entry.tls),
+                              static_cast<uint16_t>(entry.min_version),
+                              entry.trust,
+                              entry.certificate};
       for (const ServerEntry& server : servers->subspan(entry.first_server, entry.server_count)) {
         if ((addresses_taken += server.address_count) > addresses_.size()) {
           return Damaged("a server has an address that is not there");
         }
         Result<ServerSettings> read = ReadServer(server);
         if (!read) return std::unexpected(read.error());
+        // Without a name to compare, any certificate of any authority would do.
+        if (backend.trust != kNoTrust && read->tls_name.empty()) {
+          return Damaged("a server is to be verified and has no name");
+        }
         backend.servers.push_back(std::move(*read));
       }
       settings_.backends_.push_back(std::move(backend));
@@ -85,14 +96,24 @@ class SettingsReader {
     return {};
   }
 
+  // Whether what a back end says about TLS can be.
+  bool TlsFits(const BackendEntry& entry) const {
+    if (entry.tls > static_cast<uint32_t>(config::BackendTlsMode::kStartTls)) return false;
+    if (entry.min_version < 0x0301 || entry.min_version > 0x0304) return false;
+    const bool off = entry.tls == static_cast<uint32_t>(config::BackendTlsMode::kOff);
+    if (off) return entry.trust == kNoTrust && entry.certificate == kNoCertificate;
+    return entry.trust == kNoTrust || entry.trust < settings_.trusts_.size();
+  }
+
   Result<ServerSettings> ReadServer(const ServerEntry& entry) {
     const auto text = TextOf(texts_, entry.text);
     const auto reason = TextOf(texts_, entry.unresolved_reason);
-    if (!text || !reason) return Damaged("a text lies outside");
+    const auto name = TextOf(texts_, entry.tls_name);
+    if (!text || !reason || !name) return Damaged("a text lies outside");
     if (!Inside(entry.first_address, entry.address_count, addresses_.size())) {
       return Damaged("a server has an address that is not there");
     }
-    ServerSettings server{*text, {}, *reason};
+    ServerSettings server{*text, {}, *reason, *name};
     for (uint32_t i = 0; i < entry.address_count; ++i) {
       const os::SocketAddress address = ReadAddress(entry.first_address + i);
       if (address.family() == AF_UNSPEC) return Damaged("an address is damaged");

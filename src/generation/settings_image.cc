@@ -16,6 +16,11 @@ AddressEntry EntryOf(const os::SocketAddress& address) {
   return entry;
 }
 
+// The number that goes with entry `at`; none where there is no list.
+uint32_t At(const std::vector<uint32_t>& numbers, size_t at, uint32_t none) {
+  return at < numbers.size() ? numbers[at] : none;
+}
+
 uint32_t Count(size_t size) { return static_cast<uint32_t>(size); }
 
 std::vector<PolicyEntry> PolicyEntries(const config::Config& config, TextPool& texts) {
@@ -60,7 +65,8 @@ void AddProxies(const config::Config& config, std::vector<ProxyEntry>& entries,
 std::vector<std::byte> BuildSettings(
     const config::Config& config, uint64_t number,
     const std::vector<std::pair<uint32_t, os::SocketAddress>>& sockets,
-    const std::vector<ResolvedServer>& servers, const ReadTrust& trust) {
+    const std::vector<ResolvedServer>& servers, const ReadTrust& trust,
+    const std::vector<uint32_t>& backend_certificates) {
   TextPool texts;
   std::vector<AddressEntry> addresses;
   std::map<std::string_view, uint32_t> backend_numbers;
@@ -69,13 +75,19 @@ std::vector<std::byte> BuildSettings(
   std::vector<ServerEntry> server_entries;
   for (const config::Backend& backend : config.backends) {
     backend_numbers.emplace(backend.name, Count(backends.size()));
+    const size_t number_of = backends.size();
+    const bool tls = backend.tls.mode != config::BackendTlsMode::kOff;
     backends.push_back({texts.Add(backend.name), backend.connect_timeout_ms,
                         Count(server_entries.size()), Count(backend.servers.size()),
-                        static_cast<uint32_t>(backend.proxy)});
+                        static_cast<uint32_t>(backend.proxy),
+                        static_cast<uint32_t>(backend.tls.mode), backend.tls.min_version,
+                        At(trust.of_backend, number_of, kNoTrust),
+                        At(backend_certificates, number_of, kNoCertificate), 0});
     for (const config::Server& server : backend.servers) {
       POSTERN_CHECK(server_entries.size() < servers.size());
       const ResolvedServer& resolved = servers[server_entries.size()];
       server_entries.push_back({texts.Add(server.text), texts.Add(resolved.unresolved_reason),
+                                texts.Add(tls ? config::ExpectedName(backend, server) : ""),
                                 Count(addresses.size()), Count(resolved.addresses.size())});
       for (const os::SocketAddress& address : resolved.addresses) {
         addresses.push_back(EntryOf(address));
@@ -95,14 +107,13 @@ std::vector<std::byte> BuildSettings(
     const config::Policy* policy = config::FindPolicy(config.policies, listener.policy);
     POSTERN_CHECK(policy != nullptr);  // likewise
     const size_t number_of = listeners.size();
-    listeners.push_back(
-        {texts.Add(listener.name), static_cast<uint32_t>(listener.service),
-         static_cast<uint32_t>(listener.tls), backend->second,
-         Count(static_cast<size_t>(policy - config.policies.data())),
-         listener.timeouts.handshake_ms, listener.timeouts.idle_ms,
-         static_cast<uint32_t>(listener.clients.mode), listener.clients.depth,
-         number_of < trust.of_listener.size() ? trust.of_listener[number_of] : kNoTrust,
-         listener.strict_sni ? 1U : 0U});
+    listeners.push_back({texts.Add(listener.name), static_cast<uint32_t>(listener.service),
+                         static_cast<uint32_t>(listener.tls), backend->second,
+                         Count(static_cast<size_t>(policy - config.policies.data())),
+                         listener.timeouts.handshake_ms, listener.timeouts.idle_ms,
+                         static_cast<uint32_t>(listener.clients.mode), listener.clients.depth,
+                         At(trust.of_listener, number_of, kNoTrust),
+                         listener.strict_sni ? 1U : 0U});
   }
 
   std::vector<ProxyEntry> proxies;

@@ -1,4 +1,4 @@
-// The layout of the settings part, for its builder and its reader. Version 3, 2026-11-22.
+// The layout of the settings part, for its builder and its reader.
 #pragma once
 
 #include <cstdint>
@@ -94,13 +94,19 @@ struct BackendEntry {
   uint64_t connect_timeout_ms = 0;
   uint32_t first_server = 0;
   uint32_t server_count = 0;
-  uint32_t proxy = 0;  // config::ProxyOut
+  uint32_t proxy = 0;        // config::ProxyOut
+  uint32_t tls = 0;          // config::BackendTlsMode
+  uint32_t min_version = 0;  // as on the wire
+  // Index into trusts; kNoTrust: servers are not verified, as without TLS.
+  uint32_t trust = 0;
+  uint32_t certificate = 0;  // number in the index part, or kNoCertificate
   uint32_t reserved = 0;
 };
 
 struct ServerEntry {
   TextRef text;
   TextRef unresolved_reason;
+  TextRef tls_name;
   uint32_t first_address = 0;
   uint32_t address_count = 0;
 };
@@ -118,7 +124,7 @@ static_assert(sizeof(PolicyEntry) == 56 && sizeof(TrustEntry) == 16 && sizeof(De
 static_assert(Plain<ProxyEntry> && Plain<NetworkEntry> && sizeof(ProxyEntry) == 24 &&
               sizeof(NetworkEntry) == 20);
 static_assert(sizeof(SettingsHeader) == 240 && sizeof(ListenerEntry) == 56 &&
-              sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 32 && sizeof(ServerEntry) == 24 &&
+              sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 48 && sizeof(ServerEntry) == 32 &&
               sizeof(AddressEntry) == 136);
 
 // What a server's text came to.
@@ -127,18 +133,22 @@ struct ResolvedServer {
   std::string unresolved_reason;
 };
 
-// What a listener's files of authorities came to. Listeners that name the same files share one.
+// What files of authorities came to. Listeners and back ends that name the same files share one.
 struct ReadTrust {
   std::vector<uint32_t> of_listener;  // by listener: index into `sets`, or kNoTrust
   std::vector<pki::Trust> sets;
+  std::vector<uint32_t> of_backend = {};  // by back end, likewise
 };
 
 // BuildSettings lays out the settings of generation `number`. `sockets` are pairs of listener
 // number and address; `servers` has one entry per server of config.backends, in order; `trust` may
-// be empty when no listener asks for client certificates.
+// be empty when no listener asks for client certificates and no back end has TLS, and so may
+// `backend_certificates`, by back end the number of our own certificate in the index part or
+// kNoCertificate.
 std::vector<std::byte> BuildSettings(
     const config::Config& config, uint64_t number,
     const std::vector<std::pair<uint32_t, os::SocketAddress>>& sockets,
-    const std::vector<ResolvedServer>& servers, const ReadTrust& trust = {});
+    const std::vector<ResolvedServer>& servers, const ReadTrust& trust = {},
+    const std::vector<uint32_t>& backend_certificates = {});
 
 }  // namespace postern::generation

@@ -64,7 +64,7 @@ Result<std::vector<X509Ptr>> ReadAuthorities(const std::string& path) {
     certificates.push_back(std::move(certificate));
     if (certificates.size() > kMaxTrusted) {
       return Fail(fmt::format("{} holds more than {} certificates", path, kMaxTrusted),
-                  "keep the authorities whose clients are to be let in");
+                  "keep the authorities that are to be trusted");
     }
   }
   if (!AtEnd()) {
@@ -107,9 +107,10 @@ Result<std::vector<CrlPtr>> ReadLists(const std::string& path) {
 }
 
 void LookAtAuthority(const X509* certificate, const std::string& path, int64_t now,
-                     std::vector<Error>& warnings) {
+                     TrustedFor trusted_for, std::vector<Error>& warnings) {
+  const bool clients = trusted_for == TrustedFor::kClients;
   // X509_check_ca caches within the object and so wants a mutable one.
-  if (X509_check_ca(const_cast<X509*>(certificate)) == 0) {
+  if (clients && X509_check_ca(const_cast<X509*>(certificate)) == 0) {
     warnings.push_back({fmt::format("{} in {} is no authority's certificate: it lets in nobody",
                                     Subject(certificate), path),
                         "name the certificate that signed the clients' ones"});
@@ -117,7 +118,8 @@ void LookAtAuthority(const X509* certificate, const std::string& path, int64_t n
   if (SecondsLeft(X509_get0_notAfter(certificate), now) < 0) {
     warnings.push_back({fmt::format("the authority {} in {} expired on {}", Subject(certificate),
                                     path, TimeText(PeriodOf(certificate).not_after)),
-                        "put its successor there; clients of this one are refused"});
+                        fmt::format("put its successor there; {} of this one are refused",
+                                    clients ? "clients" : "servers")});
   }
 }
 
@@ -159,12 +161,12 @@ void LookForLists(const std::vector<X509Ptr>& authorities, const std::vector<Crl
 }  // namespace
 
 Result<Trust> LoadTrust(const std::string& ca_path, const std::vector<std::string>& crl_paths,
-                        int64_t now) {
+                        int64_t now, TrustedFor trusted_for) {
   auto authorities = ReadAuthorities(ca_path);
   if (!authorities) return std::unexpected(authorities.error());
   Trust trust;
   for (const X509Ptr& authority : *authorities) {
-    LookAtAuthority(authority.get(), ca_path, now, trust.warnings);
+    LookAtAuthority(authority.get(), ca_path, now, trusted_for, trust.warnings);
     trust.certificates.push_back(ToDer(authority.get(), i2d_X509));
   }
   std::vector<CrlPtr> all;

@@ -47,7 +47,9 @@ Image SoundSettings() {
                                {*os::Network::Parse("10.0.0.0/8"), *os::Network::Parse("::1")},
                                5'000};
   config.backends[0].proxy = config::ProxyOut::kVersion1;
-  ReadTrust trust{{0}, {{{{1, 2, 3}, {4, 5}}, {{6, 7, 8, 9}}, {}}}};
+  config.backends[0].tls.mode = config::BackendTlsMode::kStartTls;
+  config.backends[0].tls.name = "imap.example.com";
+  ReadTrust trust{{0}, {{{{1, 2, 3}, {4, 5}}, {{6, 7, 8, 9}}, {}}}, {0, kNoTrust}};
   return BuildSettings(config, 7, {{0, Ip("0.0.0.0", 993)}, {0, Ip("::", 993)}},
                        {{{Ip("10.0.0.1", 143), Ip("fd00::1", 143)}, ""},
                         {{}, "cannot resolve"},

@@ -30,9 +30,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   for (const BackendSettings& backend : settings.backends()) {
     octets += std::hash<std::string_view>{}(backend.name) % 2;
+    POSTERN_CHECK(backend.trust == kNoTrust || backend.trust < settings.trusts().size());
+    POSTERN_CHECK(ToString(backend.tls) != "unknown");
     for (const ServerSettings& server : backend.servers) {
       octets += std::hash<std::string_view>{}(server.text) % 2;
       octets += std::hash<std::string_view>{}(server.unresolved_reason) % 2;
+      octets += std::hash<std::string_view>{}(server.tls_name) % 2;
+      POSTERN_CHECK(backend.trust == kNoTrust || !server.tls_name.empty());
       for (const auto& address : server.addresses) octets += address.ToString().size();
     }
   }

@@ -12,6 +12,7 @@
 
 #include "postern/base/log.h"
 #include "postern/base/result.h"
+#include "postern/config/backend_tls.h"
 #include "postern/config/policy.h"
 #include "postern/config/proxy.h"
 #include "postern/pki/passphrase.h"
@@ -69,6 +70,7 @@ struct Backend {
   std::vector<Server> servers;
   uint64_t connect_timeout_ms = 5'000;
   ProxyOut proxy = ProxyOut::kOff;
+  BackendTls tls = {};
   Where where;
 };
 

@@ -1,6 +1,7 @@
 // Which files the configured certificates are in.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,5 +24,9 @@ struct CertificateFiles {
 // open to others is a fault.
 std::vector<CertificateFiles> ListCertificates(const config::Certificates& certificates,
                                                std::vector<Error>& faults);
+
+// FilesForServers gives the pair that the servers of `backend` are shown, when there is one. Its
+// name ("backend:imap") cannot be one of an administrator's.
+std::optional<CertificateFiles> FilesForServers(const config::Backend& backend);
 
 }  // namespace postern::generation

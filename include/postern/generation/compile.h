@@ -33,6 +33,7 @@ struct CertificateSummary {
   std::string certificate_path;
   std::string key_path;
   bool is_default = false;
+  std::string backend = {};  // the back end whose servers it is shown to; else it is for clients
 };
 
 struct Sources;  // what was read from which file, to read only changed files next time (private)

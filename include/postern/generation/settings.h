@@ -31,12 +31,13 @@ struct PolicySettings {
 // SettingsOf shows `policy`, which must outlive the result, as a worker reads it.
 PolicySettings SettingsOf(const config::Policy& policy);
 
-// Authorities of clients, DER.
+// Authorities of clients or of servers, DER.
 struct TrustSettings {
   std::vector<Bytes> certificates;
   std::vector<Bytes> crls;
 };
 inline constexpr uint32_t kNoTrust = UINT32_MAX;
+inline constexpr uint32_t kNoCertificate = UINT32_MAX;
 
 struct ListenerSettings {
   std::string_view name;
@@ -63,6 +64,9 @@ struct ServerSettings {
   // Every address the name resolved to, in order of preference; empty when it did not resolve.
   std::vector<os::SocketAddress> addresses;
   std::string_view unresolved_reason;
+  // With TLS: what its certificate has to be for, a host name or a numeric address. Empty only when
+  // servers are not verified.
+  std::string_view tls_name;
 };
 
 struct BackendSettings {
@@ -70,6 +74,11 @@ struct BackendSettings {
   uint64_t connect_timeout_ms = 0;
   std::vector<ServerSettings> servers;
   config::ProxyOut proxy = config::ProxyOut::kOff;
+  config::BackendTlsMode tls = config::BackendTlsMode::kOff;
+  uint16_t tls_min_version = 0;  // as on the wire
+  uint32_t trust = kNoTrust;     // index into Settings::trusts; kNoTrust: no verification
+  // Our own certificate for servers that ask for one: its number in the name index.
+  uint32_t certificate = kNoCertificate;
 };
 
 // Settings is immutable; the views in it live as long as it does. Connections hold it (shared)

@@ -1,4 +1,5 @@
-// Trust: the authorities whose client certificates a listener takes, and their revocation lists.
+// Trust: the authorities whose client certificates a listener takes, with their revocation lists;
+// and those whose servers a back end takes.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,12 @@ struct Trust {
   std::vector<Error> warnings;
 };
 
+enum class TrustedFor : uint8_t { kClients, kServers };
+
 // LoadTrust reads CA certificates (PEM, any number in the file) and revocation lists (PEM, any
 // number in each, or one in DER). The error names the file, what is wrong and the remedy.
+// Among the authorities of servers a server's own certificate may stand.
 Result<Trust> LoadTrust(const std::string& ca_path, const std::vector<std::string>& crl_paths,
-                        int64_t now);
+                        int64_t now, TrustedFor trusted_for = TrustedFor::kClients);
 
 }  // namespace postern::pki

@@ -241,9 +241,9 @@ f:15:9: unknown level "warn" in [log]; did you mean "warning"? known values are 
 }
 
 TEST_CASE("config: an unknown key near to none is answered with all that there are") {
-  CHECK(Faults(WithLeast("colour = 1\n")) ==
-        "f:8:1: unknown key \"colour\" in [backends.dovecot]; use one of \"servers\", "
-        "\"connect_timeout\" or \"proxy_protocol\"\n");
+  CHECK(Faults(WithLeast("[tickets]\ncolour = 1\n")) ==
+        "f:9:1: unknown key \"colour\" in [tickets]; use one of \"enabled\", \"lifetime\" or "
+        "\"rotate\"\n");
 }
 
 TEST_CASE("config: what is missing is named") {

@@ -91,9 +91,12 @@ inline size_t Touch(const Settings& settings) {
     sum += socket.address.ToString().size() + settings.listeners().at(socket.listener).backend;
   }
   for (const BackendSettings& backend : settings.backends()) {
-    sum += Touch(AsBytes(backend.name));
+    sum +=
+        Touch(AsBytes(backend.name)) + static_cast<size_t>(backend.tls) + backend.tls_min_version;
+    if (backend.trust != kNoTrust) sum += settings.trusts().at(backend.trust).crls.size();
     for (const ServerSettings& server : backend.servers) {
-      sum += Touch(AsBytes(server.text)) + Touch(AsBytes(server.unresolved_reason));
+      sum += Touch(AsBytes(server.text)) + Touch(AsBytes(server.unresolved_reason)) +
+             Touch(AsBytes(server.tls_name));
       for (const os::SocketAddress& address : server.addresses) sum += address.ToString().size();
     }
   }

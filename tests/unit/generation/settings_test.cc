@@ -47,13 +47,18 @@ Image Example() {
                                {*os::Network::Parse("10.0.0.0/8"), *os::Network::Parse("::1")},
                                4'000};
   config.backends[1].proxy = config::ProxyOut::kVersion2Tls;
-  const ReadTrust trust{{kNoTrust, 0}, {{{{1, 2, 3}, {4, 5}}, {{6, 7, 8, 9}}, {}}}};
+  config.backends[0].tls.mode = config::BackendTlsMode::kStartTls;
+  config.backends[0].tls.min_version = 0x0304;
+  config.backends[0].tls.name = "imap.example.com";
+  config.backends[1].tls.mode = config::BackendTlsMode::kImplicit;
+  config.backends[1].servers[0].host = "web.internal.";
+  const ReadTrust trust{{kNoTrust, 0}, {{{{1, 2, 3}, {4, 5}}, {{6, 7, 8, 9}}, {}}}, {0, kNoTrust}};
   return BuildSettings(config, 7,
                        {{0, Ip("0.0.0.0", 993)}, {0, Ip("::", 993)}, {1, Ip("192.0.2.1", 443)}},
                        {{{Ip("10.0.0.1", 143), Ip("fd00::1", 143)}, ""},
                         {{}, "cannot resolve"},
                         {{os::SocketAddress::FromUnixPath("/run/web").value()}, ""}},
-                       trust);
+                       trust, {3, kNoCertificate});
 }
 
 }  // namespace
@@ -127,6 +132,19 @@ TEST_CASE("settings: what was configured is what a worker reads") {
   CHECK(imap.servers[1].addresses.empty());
   CHECK(imap.servers[1].unresolved_reason == "cannot resolve");
   CHECK(settings.backends()[1].servers[0].addresses[0].ToString() == "unix:/run/web");
+
+  CHECK(imap.tls == config::BackendTlsMode::kStartTls);
+  CHECK(imap.tls_min_version == 0x0304);
+  CHECK(imap.trust == 0);
+  CHECK(imap.certificate == 3);
+  CHECK(imap.servers[0].tls_name == "imap.example.com");
+  CHECK(imap.servers[1].tls_name == "imap.example.com");
+  const BackendSettings& web = settings.backends()[1];
+  CHECK(web.tls == config::BackendTlsMode::kImplicit);
+  CHECK(web.tls_min_version == 0x0303);
+  CHECK(web.trust == kNoTrust);
+  CHECK(web.certificate == kNoCertificate);
+  CHECK(web.servers[0].tls_name == "web.internal");
 }
 
 TEST_CASE("settings: an empty configuration is no special case") {
@@ -241,6 +259,48 @@ TEST_CASE("settings: a listener that takes PROXY headers knows from whom") {
   CHECK_FALSE(with(1, 1, 2));
   CHECK_FALSE(with(1, 3, 0));
   CHECK_FALSE(with(1, 0, 2, 129));
+}
+
+TEST_CASE("settings: a back end that verifies its servers knows how") {
+  const Image image = Example();
+  SettingsHeader header;
+  std::memcpy(&header, image.data(), sizeof header);
+  const auto with = [&](const auto& change, bool named = true) {
+    Image changed = image;
+    BackendEntry entry;
+    std::byte* at = changed.data() + header.backends.offset;
+    std::memcpy(&entry, at, sizeof entry);
+    change(entry);
+    std::memcpy(at, &entry, sizeof entry);
+    ServerEntry server;
+    at = changed.data() + header.servers.offset + sizeof server;  // the second one
+    std::memcpy(&server, at, sizeof server);
+    if (!named) server.tls_name.length = 0;
+    std::memcpy(at, &server, sizeof server);
+    return Settings::Map(Sealed(Forged(changed)).get()).has_value();
+  };
+  const auto same = [](BackendEntry&) {};
+  CHECK(with(same));
+  CHECK_FALSE(with(same, false));
+  CHECK(with([](BackendEntry& entry) { entry.trust = kNoTrust; }, false));
+  CHECK_FALSE(with([](BackendEntry& entry) { entry.trust = 1; }));
+  CHECK_FALSE(with([](BackendEntry& entry) { entry.tls = 3; }));
+  CHECK_FALSE(with([](BackendEntry& entry) { entry.min_version = 0x0300; }));
+  CHECK_FALSE(with([](BackendEntry& entry) { entry.min_version = 0x0305; }));
+  const auto off = [](BackendEntry& entry) {
+    entry.tls = 0;
+    entry.trust = kNoTrust;
+    entry.certificate = kNoCertificate;
+  };
+  CHECK(with(off));
+  CHECK_FALSE(with([&](BackendEntry& entry) {
+    off(entry);
+    entry.trust = 0;
+  }));
+  CHECK_FALSE(with([&](BackendEntry& entry) {
+    off(entry);
+    entry.certificate = 0;
+  }));
 }
 
 TEST_CASE("settings: a few octets do not unfold to many servers") {
