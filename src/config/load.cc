@@ -16,6 +16,22 @@ std::expected<std::string, std::vector<Error>> ReadText(const std::string& path)
   return std::unexpected(std::vector<Error>{std::move(error)});
 }
 
+// A configuration of which only the sections that `read` takes are there, and their faults.
+template <typename Read>
+std::expected<Config, std::vector<Error>> LoadSections(const std::string& path, Read read) {
+  auto text = ReadText(path);
+  if (!text.has_value()) return std::unexpected(std::move(text.error()));
+  Reporter reporter(path);
+  Config config;
+  config.path = path;
+  const toml::table document = ParseDocument(*text, reporter);
+  TableReader root(document, "this file", reporter);
+  Reading reading{root, config, reporter};
+  read(reading);
+  if (reporter.failed()) return std::unexpected(reporter.TakeFaults());
+  return config;
+}
+
 }  // namespace
 
 std::expected<Loaded, std::vector<Error>> Load(const std::string& path) {
@@ -25,32 +41,18 @@ std::expected<Loaded, std::vector<Error>> Load(const std::string& path) {
 }
 
 std::optional<Certificates> LoadCertificates(const std::string& path) {
-  auto text = ReadText(path);
-  if (!text.has_value()) return std::nullopt;
-  Reporter reporter(path);
-  Config config;
-  config.path = path;
-  const toml::table document = ParseDocument(*text, reporter);
-  TableReader root(document, "this file", reporter);
-  Reading reading{root, config, reporter};
-  ReadCertificates(reading);
-  if (reporter.failed()) return std::nullopt;
-  return std::move(config.certificates);
+  auto config = LoadSections(path, ReadCertificates);
+  if (!config.has_value()) return std::nullopt;
+  return std::move(config->certificates);
 }
 
 std::expected<Control, std::vector<Error>> LoadControl(const std::string& path) {
-  auto text = ReadText(path);
-  if (!text.has_value()) return std::unexpected(std::move(text.error()));
-  Reporter reporter(path);
-  Config config;
-  config.path = path;
-  const toml::table document = ParseDocument(*text, reporter);
-  TableReader root(document, "this file", reporter);
-  Reading reading{root, config, reporter};
-  ReadProcess(reading);
-  ReadTimeouts(reading);
-  if (reporter.failed()) return std::unexpected(reporter.TakeFaults());
-  return Control{std::move(config.process.control_socket), config.prepare_timeout_ms};
+  auto config = LoadSections(path, [](Reading& reading) {
+    ReadProcess(reading);
+    ReadTimeouts(reading);
+  });
+  if (!config.has_value()) return std::unexpected(std::move(config.error()));
+  return Control{std::move(config->process.control_socket), config->prepare_timeout_ms};
 }
 
 }  // namespace postern::config
