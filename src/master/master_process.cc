@@ -43,6 +43,7 @@ MasterProcess::MasterProcess(MasterOptions options, LoadedGeneration& first)
       tickets_rotated_ms_(started_ms_),
       log_(std::make_unique<MasterLog>()) {
   first_.generation = std::move(first.generation);
+  if (manager_.watchdog_ms()) watchdog_due_ms_ = started_ms_;
 }
 
 std::unique_ptr<MasterProcess> MasterProcess::Create(MasterOptions options, LoadedGeneration first,
@@ -156,6 +157,7 @@ void MasterProcess::Started(const Status& status) {
   }
   stage_ = Stage::kServing;
   LogServing();
+  TellServing();
   for (Reloader::Answer& answer : std::exchange(early_reloads_, {})) {
     reloader_->Request(std::move(answer), os::MonotonicMs());
   }
@@ -177,12 +179,31 @@ void MasterProcess::LogServing() const {
       .Field("listeners", addresses);
 }
 
+void MasterProcess::TellServing() {
+  reload_told_ = false;
+  const generation::Generation& now = *rollout_->current().generation;
+  std::string status = fmt::format("Serving, generation {}, {} certificate{}", now.number,
+                                   now.certificates, now.certificates == 1 ? "" : "s");
+  const std::optional<ReloadResult>& last = reloader_->last();
+  if (last && !last->ok) {
+    // The first of the reasons, whatever their number: a status is one line.
+    status += "; the last reload was refused: " + last->text.substr(0, last->text.find('\n'));
+  }
+  manager_.Notify("READY=1\nSTATUS=" + status);
+}
+
+void MasterProcess::TellEnding(std::string_view what, uint64_t within_ms) const {
+  manager_.Notify(
+      fmt::format("STOPPING=1\nSTATUS={}\nEXTEND_TIMEOUT_USEC={}", what, within_ms * 1'000));
+}
+
 std::optional<uint64_t> MasterProcess::NextDeadlineMs() const {
   std::optional<uint64_t> next = tickets_rotated_ms_ + config_.tickets.rotate_s * 1000;
   const auto consider = [&](const std::optional<uint64_t>& when) {
     if (when) next = std::min(*next, *when);
   };
   consider(stage_ends_ms_);
+  consider(watchdog_due_ms_);
   consider(supervisor_->NextDeadlineMs());
   consider(rollout_->NextDeadlineMs());
   if (control_ != nullptr) consider(control_->NextDeadlineMs());
@@ -208,6 +229,7 @@ void MasterProcess::Turn() {
   supervisor_->Run(now_ms);
   rollout_->Run(now_ms);
   reloader_->Run(now_ms);
+  if (reload_told_ && !reloader_->busy() && stage_ == Stage::kServing) TellServing();
   if (control_ != nullptr) control_->Run(now_ms);
   RunDeadlines(now_ms);
 }

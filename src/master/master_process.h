@@ -18,6 +18,7 @@
 #include "postern/admin/control.h"
 #include "postern/base/result.h"
 #include "postern/os/process.h"
+#include "postern/os/service_manager.h"
 #include "postern/os/unique_fd.h"
 #include "postern/shm/ticket_keys.h"
 
@@ -54,6 +55,9 @@ class MasterProcess {
   worker::Start StartTemplate(const config::Config& config) const;
   void Started(const Status& status);
   void LogServing() const;
+  // What the service manager is told.
+  void TellServing();
+  void TellEnding(std::string_view what, uint64_t within_ms) const;
 
   // The loop.
   void Turn();
@@ -80,6 +84,9 @@ class MasterProcess {
   Stage stage_ = Stage::kStarting;
   std::optional<uint64_t> stage_ends_ms_;
   uint64_t tickets_rotated_ms_;
+  const os::ServiceManager manager_ = os::ServiceManager::FromEnvironment();
+  std::optional<uint64_t> watchdog_due_ms_;      // when the manager is told that we live
+  bool reload_told_ = false;                     // the manager waits for a reload's end
   Status refused_;                               // why the start was
   std::vector<Reloader::Answer> early_reloads_;  // asked for before the first generation served
 

@@ -84,6 +84,10 @@ void MasterProcess::Reload(std::string_view by, Reloader::Answer answer, uint64_
     early_reloads_.push_back(std::move(answer));
     return;
   }
+  if (stage_ == Stage::kServing) {
+    manager_.Notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now_ms * 1'000));
+    reload_told_ = true;
+  }
   reloader_->Request(std::move(answer), now_ms);
 }
 
@@ -114,6 +118,10 @@ void MasterProcess::Adopt(const config::Config& config, std::optional<LogTarget>
 
 void MasterProcess::RunDeadlines(uint64_t now_ms) {
   if (now_ms >= tickets_rotated_ms_ + config_.tickets.rotate_s * 1000) RotateTickets(now_ms);
+  if (watchdog_due_ms_ && now_ms >= *watchdog_due_ms_) {
+    manager_.Notify("WATCHDOG=1");
+    watchdog_due_ms_ = now_ms + *manager_.watchdog_ms();
+  }
   if (!stage_ends_ms_ || now_ms < *stage_ends_ms_) return;
   stage_ends_ms_.reset();
   if (supervisor_->running() == 0) return;
@@ -147,6 +155,8 @@ void MasterProcess::BeginDrain(std::string_view by, uint64_t now_ms) {
   StopServing();
   supervisor_->SendAll(worker::MessageType::kDrain, config_.drain_timeout_ms);
   stage_ends_ms_ = now_ms + config_.drain_timeout_ms + kDrainGraceMs;
+  TellEnding(fmt::format("Draining: connections have {} s to end", config_.drain_timeout_ms / 1000),
+             config_.drain_timeout_ms + kDrainGraceMs + kQuitGraceMs);
 }
 
 void MasterProcess::BeginQuit(std::string_view by, uint64_t now_ms) {
@@ -156,6 +166,7 @@ void MasterProcess::BeginQuit(std::string_view by, uint64_t now_ms) {
   StopServing();
   supervisor_->SendAll(worker::MessageType::kQuit);
   stage_ends_ms_ = now_ms + kQuitGraceMs;
+  TellEnding("Ending at once", kQuitGraceMs + kQuitGraceMs);
 }
 
 std::string_view MasterProcess::StageName() const {

@@ -77,6 +77,7 @@ class Postern:
         self.process = None
         self.environment = None
         self.preexec = None
+        self.wrapper = []  # a command that starts it, as env(1) would
         self.config = {
             "process": {"workers": workers, "pid_file": self.pid_file,
                         "control_socket": directory / "control.sock"},
@@ -114,7 +115,7 @@ class Postern:
     def run(self):
         """Starts it and does not wait."""
         self.write()
-        self.process = Process([program(), "run", "-c", self.path], self.log, env=self.environment,
+        self.process = Process([*self.wrapper, program(), "run", "-c", self.path], self.log, env=self.environment,
                                preexec=self.preexec)
 
     def start(self):
