@@ -88,9 +88,11 @@ inline constexpr size_t kMaxDialogLine = 8192;
 // Refused commands. A client that has not understood after so many will not, and who tries
 // passwords is not helped to a next attempt.
 inline constexpr unsigned kMaxDialogErrors = 10;
-// Lines. Clients need three before they begin TLS; monitors say NOOP some more often. It bounds what
-// is said to a client that never reads.
+// Lines. Clients need three before they begin TLS; monitors say NOOP some more often. It bounds
+// what is said to a client that never reads.
 inline constexpr unsigned kMaxDialogCommands = 100;
+// The head of a plain HTTP request that is redirected. Browsers send 1 to 4 KB, most of it cookies.
+inline constexpr size_t kMaxHttpHead = 8192;
 
 // --- Certificates ---
 // A file with an OCSP response. One with a responder's certificate in it is 2 KB, in PEM 3 KB; what
