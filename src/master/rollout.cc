@@ -243,6 +243,8 @@ void Rollout::OnMessage(uint32_t worker, const worker::Message& message) {
     case worker::MessageType::kReleased:
       holdings_.Released(worker, message.number);
       return;
+    case worker::MessageType::kAnswer:
+      return;  // the supervisor's
     case worker::MessageType::kStart:
     case worker::MessageType::kLog:
     case worker::MessageType::kParts:
@@ -252,6 +254,7 @@ void Rollout::OnMessage(uint32_t worker, const worker::Message& message) {
     case worker::MessageType::kAbort:
     case worker::MessageType::kDrain:
     case worker::MessageType::kQuit:
+    case worker::MessageType::kAsk:
       supervisor_->Kill(worker, "it sent a message that only the master sends");
       return;
   }

@@ -63,6 +63,7 @@ Status Supervisor::MakeSlots() {
   for (uint32_t id = 0; id < options_.workers; ++id) {
     Slot& slot = slots_.emplace_back();
     slot.id = id;
+    slot.heartbeat = Heartbeat(options_.heartbeat);
     if (!options_.cpus.empty()) slot.cpu = options_.cpus[id % options_.cpus.size()];
     auto fd = os::MakeShared(fmt::format("postern-counters-{}", id), sizeof(shm::WorkerCounters));
     if (!fd) return std::unexpected(fd.error());
@@ -143,6 +144,7 @@ void Supervisor::MarkServing(uint32_t worker) {
   if (slots_[worker].state == WorkerState::kStarting) {
     slots_[worker].state = WorkerState::kServing;
     slots_[worker].start_by_ms.reset();
+    slots_[worker].heartbeat.Begin(os::MonotonicMs());
   }
 }
 
@@ -191,6 +193,7 @@ std::optional<uint64_t> Supervisor::NextDeadlineMs() const {
     if (restarting_ && !held_) consider(slot.restart_at_ms);
     consider(slot.kill_at_ms);
     consider(slot.start_by_ms);
+    consider(slot.heartbeat.NextDeadlineMs());
   }
   return next;
 }
@@ -207,6 +210,7 @@ void Supervisor::Run(uint64_t now_ms) {
       slot.start_by_ms.reset();
       Kill(slot.id, "it does not become ready");
     }
+    LookAfter(slot, now_ms);
     if (!restarting_ || held_ || !slot.restart_at_ms || now_ms < *slot.restart_at_ms) continue;
     if (Status started = Start(slot, now_ms); !started) {
       LogLine(LogLevel::kError, "worker cannot be started")
@@ -222,7 +226,7 @@ void Supervisor::ReceiveAll(Slot& slot) {
     worker::Message message;
     switch (slot.channel->Receive(message)) {
       case os::ChannelOutcome::kOk:
-        events_.OnMessage(slot.id, message);
+        TakeMessage(slot, message);
         break;
       case os::ChannelOutcome::kWouldBlock:
         return;
@@ -230,6 +234,31 @@ void Supervisor::ReceiveAll(Slot& slot) {
         ChannelBroken(slot);
         return;
     }
+  }
+}
+
+void Supervisor::TakeMessage(Slot& slot, const worker::Message& message) {
+  if (message.type == worker::MessageType::kAnswer) slot.heartbeat.Answered(os::MonotonicMs());
+  events_.OnMessage(slot.id, message);
+}
+
+// A worker that hangs is no use to those who are connected to it, and those who come to its sockets
+// wait for nothing: its successor serves them.
+void Supervisor::LookAfter(Slot& slot, uint64_t now_ms) {
+  switch (slot.heartbeat.Look(now_ms)) {
+    case Heartbeat::Verdict::kFine:
+      return;
+    case Heartbeat::Verdict::kAsk: {
+      slot.heartbeat.Asked(now_ms);
+      worker::Message question;
+      question.type = worker::MessageType::kAsk;
+      Send(slot.id, std::move(question));
+      return;
+    }
+    case Heartbeat::Verdict::kSilent:
+      slot.heartbeat.End();
+      Kill(slot.id, "it hangs: it has not answered for too long");
+      return;
   }
 }
 
@@ -265,6 +294,7 @@ void Supervisor::Buried(Slot& slot, int status, uint64_t now_ms) {
   slot.channel.reset();
   slot.kill_at_ms.reset();
   slot.start_by_ms.reset();
+  slot.heartbeat.End();
   slot.state = WorkerState::kDown;
   events_.OnDied(slot.id, how);
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "master/back_off.h"
+#include "master/heartbeat.h"
 #include "master/worker_channel.h"
 #include "postern/base/result.h"
 #include "postern/os/sealed_memory.h"
@@ -48,6 +49,7 @@ struct SupervisorOptions {
   int control_page_fd = -1;
   int ticket_keys_fd = -1;
   uint64_t start_timeout_ms = 30'000;  // for taking up the first generation
+  HeartbeatTimes heartbeat;
   // Starts process `id` with `channel` as its descriptor worker::kChannelFd.
   std::function<Result<pid_t>(uint32_t id, int channel)> spawn;
   // The log set-up of the moment and its descriptor.
@@ -118,6 +120,7 @@ class Supervisor {
     std::optional<uint64_t> start_by_ms;  // it must serve by then
     std::optional<uint64_t> kill_at_ms;   // its channel is closed; it should be gone by then
     BackOff back_off;
+    Heartbeat heartbeat{HeartbeatTimes()};
     os::UniqueFd counters_fd;
     os::Mapping counters_page;
   };
@@ -129,6 +132,8 @@ class Supervisor {
   void Greet(Slot& slot);
   void SendLogTo(Slot& slot);
   void ReceiveAll(Slot& slot);
+  void TakeMessage(Slot& slot, const worker::Message& message);
+  void LookAfter(Slot& slot, uint64_t now_ms);
   void ChannelBroken(Slot& slot);
   void Buried(Slot& slot, int status, uint64_t now_ms);
   void ScheduleRestart(Slot& slot, uint64_t lived_ms, uint64_t now_ms);

@@ -48,7 +48,7 @@ bool Take(Bytes& rest, T& value) {
   return true;
 }
 
-bool KnownType(uint32_t type) { return type <= static_cast<uint32_t>(MessageType::kReleased); }
+bool KnownType(uint32_t type) { return type <= static_cast<uint32_t>(MessageType::kAnswer); }
 bool KnownKind(uint64_t kind) { return kind <= static_cast<uint64_t>(generation::PartKind::kKeys); }
 
 bool Decode(Bytes rest, Message& message) {

@@ -226,11 +226,15 @@ void WorkerProcess::Obey(Message message) {
     case MessageType::kQuit:
       quit_ = true;
       return;
+    case MessageType::kAsk:
+      Tell(MessageType::kAnswer, message.number);
+      return;
     case MessageType::kStart:
     case MessageType::kReady:
     case MessageType::kRefused:
     case MessageType::kSwitched:
     case MessageType::kReleased:
+    case MessageType::kAnswer:
       // Not for us, or not now: the master has a bug.
       POSTERN_CHECK(false);
   }

@@ -105,6 +105,20 @@ def test_connections_waiting_for_a_dead_worker_are_served(postern, server):
     assert postern.workers()[0]["restarts"] == 1
 
 
+def test_worker_that_hangs_is_replaced(postern, server):
+    port = postern.serve(server.server)
+    postern.start()
+    stopped, other = (worker["pid"] for worker in postern.workers())
+    os.kill(stopped, signal.SIGSTOP)
+    # It is asked every 5 s, and given 20 s to answer.
+    wait_for(lambda: not alive(stopped), "the hanging worker to be killed", deadline=60)
+    wait_for(lambda: postern.workers()[0]["state"] == "serving", "its successor to serve")
+    assert postern.workers()[1]["pid"] == other, "who answers is left alone"
+    assert "hangs" in postern.wait_for_lines("worker killed")[0]["reason"]
+    with greeted(port, postern.authority.context()) as client:
+        assert lives(client)
+
+
 def test_worker_that_dies_again_and_again_is_started_more_and_more_slowly(postern, server):
     port = postern.serve(server.server)
     postern.start()

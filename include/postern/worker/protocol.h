@@ -1,6 +1,6 @@
 // The messages between the master and one worker, over a SOCK_SEQPACKET channel (os/socket.h).
-// Version 1, 2026-11-22; the sequence of a reload is drawn in docs/generations.md. Both ends are
-// the same executable, so the structures travel as they are.
+// Version 2, 2026-11-23 (kAsk, kAnswer); the sequence of a reload is drawn in docs/generations.md.
+// Both ends are the same executable, so the structures travel as they are.
 #pragma once
 
 #include <sys/types.h>
@@ -37,6 +37,9 @@ enum class MessageType : uint32_t {
   kRefused,   // generation `number` is not; `text` says why
   kSwitched,  // generation `number` is in use
   kReleased,  // part `number` is unmapped here
+  // Behind the others, which keep their numbers: is anybody there?
+  kAsk,     // master to worker
+  kAnswer,  // worker to master, with the question's `number`
 };
 
 // Start is what a worker is told once.

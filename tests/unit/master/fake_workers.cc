@@ -94,6 +94,10 @@ class FakeWorker {
       case worker::MessageType::kQuit:
         if (word_ != "stubborn") ::_exit(0);
         return;
+      case worker::MessageType::kAsk:
+        if (word_ != "mute") Say(worker::MessageType::kAnswer, message.number);
+        return;
+      case worker::MessageType::kAnswer:
       case worker::MessageType::kLog:
       case worker::MessageType::kSockets:
       case worker::MessageType::kReady:

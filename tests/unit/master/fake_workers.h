@@ -17,6 +17,7 @@ namespace postern::master {
 //   "deaf N"        does not answer kPrepare of N
 //   "die N"         exits with status 7 when it is to prepare N
 //   "stuck N"       is ready for N but never switches
+//   "mute"          does not answer kAsk
 //   "stubborn"      does not end when told to drain or quit
 // Anything else: obeys.
 using Behaviours = std::map<uint32_t, std::string>;

@@ -30,6 +30,7 @@ struct Cluster {
     rollout = std::move(*made);
     SupervisorOptions options;
     options.workers = workers;
+    options.heartbeat = {.every_ms = 20, .patience_ms = 200};
     options.control_page_fd = rollout->control_page_fd();
     options.ticket_keys_fd = rollout->control_page_fd();  // any descriptor will do
     options.spawn = [this](uint32_t id, int channel) { return SpawnFake(behaviours, id, channel); };
@@ -245,6 +246,21 @@ TEST_CASE("rollout: more parts and sockets than fit one message arrive") {
 TEST_CASE("supervisor: exits are put into words") {
   CHECK(DescribeExit(3 << 8) == "exited with status 3");
   CHECK(DescribeExit(SIGKILL) == "was killed by signal 9 (SIGKILL)");
+}
+
+TEST_CASE("supervisor: who hangs is killed and replaced, who answers lives") {
+  Cluster cluster({{0, "mute"}});
+  REQUIRE(cluster.Start());
+  const pid_t mute = cluster.pid(0);
+  const pid_t other = cluster.pid(1);
+  cluster.behaviours.clear();  // its successor answers
+  cluster.TurnUntil([&] { return cluster.pid(0) != mute && cluster.AllServe(); });
+  CHECK(cluster.supervisor->View(0).restarts == 1);
+  // Longer than anybody's patience.
+  const uint64_t later = os::MonotonicMs() + 500;
+  cluster.TurnUntil([&] { return os::MonotonicMs() >= later; });
+  CHECK(cluster.pid(1) == other);
+  CHECK(cluster.supervisor->View(0).restarts == 1);
 }
 
 TEST_CASE("supervisor: who is told to end and does not is there to be killed") {
