@@ -14,7 +14,6 @@ namespace postern::tls {
 namespace {
 
 using CrlPtr = std::unique_ptr<X509_CRL, FreeWith<X509_CRL_free>>;
-using StorePtr = std::unique_ptr<X509_STORE, FreeWith<X509_STORE_free>>;
 
 template <typename T, typename Decode>
 T* FromDer(Bytes der, Decode decode) {
@@ -49,7 +48,9 @@ bool SetNames(SSL_CTX* context, const generation::TrustSettings& trust) {
   return true;
 }
 
-StorePtr MakeStore(const generation::TrustSettings& trust) {
+}  // namespace
+
+StorePtr MakeTrustStore(const generation::TrustSettings& trust) {
   StorePtr store(X509_STORE_new());
   if (store == nullptr) return nullptr;
   for (const Bytes der : trust.certificates) {
@@ -67,15 +68,13 @@ StorePtr MakeStore(const generation::TrustSettings& trust) {
   return X509_STORE_set_flags(store.get(), flags) == 1 ? std::move(store) : nullptr;
 }
 
-}  // namespace
-
 bool SetClientTrust(SSL_CTX* context, const ClientPolicy& clients) {
   if (clients.mode == config::ClientMode::kOff) {
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
     return true;
   }
   if (clients.trust == nullptr || clients.trust->certificates.empty()) return false;
-  StorePtr store = MakeStore(*clients.trust);
+  StorePtr store = MakeTrustStore(*clients.trust);
   if (store == nullptr || !SetNames(context, *clients.trust)) return false;
   SSL_CTX_set_cert_store(context, store.release());
   SSL_CTX_set_verify_depth(context, static_cast<int>(clients.depth));

@@ -13,7 +13,6 @@
 #include "postern/base/limits.h"
 #include "tls/key_schedule.h"
 #include "tls/protection.h"
-#include "tls/record_aead.h"
 
 namespace postern::tls {
 namespace {
@@ -71,12 +70,15 @@ struct Directions {
   Protection write;
 };
 
-std::optional<Directions> Keys13(AeadSuite suite, const HandshakeWatch& watch) {
+std::optional<Directions> Keys13(AeadSuite suite, bool server, const HandshakeWatch& watch) {
   const size_t size = HashSize(suite.hash);
   if (watch.client().size != size || watch.server().size != size) return {};
-  auto read = Protection::Tls13(suite, Bytes(watch.client().octets).first(size), 0);
-  auto write = Protection::Tls13(suite, Bytes(watch.server().octets).first(size),
-                                 watch.records_in_last_step());
+  const Bytes client_secret = Bytes(watch.client().octets).first(size);
+  const Bytes server_secret = Bytes(watch.server().octets).first(size);
+  // A client's last step writes its Finished, which is still under the handshake's key.
+  auto read = Protection::Tls13(suite, server ? client_secret : server_secret, 0);
+  auto write = Protection::Tls13(suite, server ? server_secret : client_secret,
+                                 server ? watch.records_in_last_step() : 0);
   if (!read || !write) return {};
   return Directions{std::move(*read), std::move(*write)};
 }
@@ -96,12 +98,13 @@ std::optional<Directions> Keys12(AeadSuite suite, SSL* ssl, const HandshakeWatch
   const MutableBytes used = MutableBytes(block).first(2 * (key + iv));
   std::optional<Directions> made;
   if (Tls12Prf(suite.hash, Bytes(master).first(master_size), "key expansion", seed, used)) {
+    const bool server = SSL_is_server(ssl) == 1;
     // Both sides have sent one record under these keys, the Finished.
-    made = Directions{
-        Protection::Tls12(suite, used.subspan(0, key), used.subspan(2 * key, iv), 0, 1),
-        Protection::Tls12(suite, used.subspan(key, key), used.subspan(2 * key + iv, iv),
-                          watch.finished_nonce(), 1),
+    const auto direction = [&](bool of_client, uint64_t nonce) {
+      return Protection::Tls12(suite, used.subspan(of_client ? 0 : key, key),
+                               used.subspan(2 * key + (of_client ? 0 : iv), iv), nonce, 1);
     };
+    made = Directions{direction(server, 0), direction(!server, watch.finished_nonce())};
   }
   OPENSSL_cleanse(master.data(), master.size());
   OPENSSL_cleanse(block.data(), block.size());
@@ -153,20 +156,23 @@ void HandshakeWatch::OnOutput(Bytes records) {
   }
 }
 
-std::unique_ptr<Record> TakeOver(SSL* ssl, const HandshakeWatch& watch) {
-  if (engine_choice == EngineChoice::kLibssl) return nullptr;
+std::optional<AeadParameters> TakeOver(SSL* ssl, const HandshakeWatch& watch) {
+  if (engine_choice == EngineChoice::kLibssl) return {};
   // Octets that libssl has read and not yet given out would be lost. It does not read ahead, so
   // there are none.
-  if (SSL_has_pending(ssl) == 1) return nullptr;
+  if (SSL_has_pending(ssl) == 1) return {};
   const std::optional<AeadSuite> suite = SuiteOf(SSL_get_current_cipher(ssl));
-  if (!suite) return nullptr;
+  if (!suite) return {};
   std::optional<Directions> keys;
-  if (SSL_version(ssl) == TLS1_3_VERSION) keys = Keys13(*suite, watch);
+  if (SSL_version(ssl) == TLS1_3_VERSION) {
+    keys = Keys13(*suite, SSL_is_server(ssl) == 1, watch);
+  }
   if (SSL_version(ssl) == TLS1_2_VERSION) keys = Keys12(*suite, ssl, watch);
-  if (!keys) return nullptr;
-  return MakeAeadRecord({.read = std::move(keys->read),
-                         .write = std::move(keys->write),
-                         .max_fragment = MaxFragment(ssl)});
+  if (!keys) return {};
+  return AeadParameters{.read = std::move(keys->read),
+                        .write = std::move(keys->write),
+                        .max_fragment = MaxFragment(ssl),
+                        .peer = SSL_is_server(ssl) == 1 ? Peer::kClient : Peer::kServer};
 }
 
 }  // namespace postern::tls

@@ -4,12 +4,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <optional>
 
 #include "postern/base/bytes.h"
-#include "postern/tls/record.h"
 #include "tls/kdf_provider.h"
 #include "tls/openssl_types.h"
+#include "tls/record_aead.h"
 
 namespace postern::tls {
 
@@ -39,8 +39,8 @@ class HandshakeWatch final : public TrafficSecretSink {
   };
   const Secret& client() const { return client_; }
   const Secret& server() const { return server_; }
-  // Records in the last step. In TLS 1.3 the step that takes the client's Finished in writes
-  // session tickets only, all of them under the application key.
+  // Records in the last step. In TLS 1.3 the server's step that takes the client's Finished in
+  // writes session tickets only, all of them under the application key.
   uint64_t records_in_last_step() const { return records_; }
   // TLS 1.2: the explicit nonce of our Finished, the first record behind ChangeCipherSpec.
   uint64_t finished_nonce() const { return finished_nonce_; }
@@ -54,8 +54,8 @@ class HandshakeWatch final : public TrafficSecretSink {
   uint64_t finished_nonce_ = 0;
 };
 
-// TakeOver makes the small engine for a connection that has just finished its handshake; nullptr
-// where libssl has to stay.
-std::unique_ptr<Record> TakeOver(SSL* ssl, const HandshakeWatch& watch);
+// TakeOver gives what the small engine needs for a connection that has just finished its handshake,
+// on either side; nothing where libssl has to stay.
+std::optional<AeadParameters> TakeOver(SSL* ssl, const HandshakeWatch& watch);
 
 }  // namespace postern::tls

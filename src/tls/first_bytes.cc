@@ -66,13 +66,13 @@ FirstBytes Refuse(HandshakeFailure failure, std::string detail) {
   return {FirstBytes::Kind::kRefused, failure, std::move(detail)};
 }
 
-FirstBytes NotTls(Bytes wire) {
+FirstBytes NotTls(Bytes wire, std::string_view who = "client") {
   std::string hex;
   for (size_t i = 0; i < std::min(wire.size(), kHexExtract); ++i) {
     hex += fmt::format("{}{:02x}", i == 0 ? "" : " ", At(wire, i));
   }
   return Refuse(HandshakeFailure::kNotTls,
-                fmt::format("the client sent octets that are not TLS ({}{})", hex,
+                fmt::format("the {} sent octets that are not TLS ({}{})", who, hex,
                             wire.size() > kHexExtract ? " ..." : ""));
 }
 
@@ -128,6 +128,31 @@ FirstBytes ClassifyFirstBytes(Bytes wire, bool sslv2_hello) {
   const auto text = [](std::byte b) { return IsText(std::to_integer<unsigned>(b)); };
   if (std::ranges::all_of(extract, text)) return JudgeText(AsText(wire));
   return NotTls(wire);
+}
+
+FirstBytes ClassifyServerBytes(Bytes wire, bool starttls) {
+  if (wire.empty()) return {};
+  const unsigned type = At(wire, 0);
+  if (type >= 20 && type <= 23) {
+    if (wire.size() >= 2 && At(wire, 1) != 3) return NotTls(wire, "server");
+    if (wire.size() < 3) return {};
+    return {FirstBytes::Kind::kTls, HandshakeFailure::kNone, {}};
+  }
+  const Bytes extract = wire.first(std::min(wire.size(), kExtract));
+  const auto text = [](std::byte b) { return IsText(std::to_integer<unsigned>(b)); };
+  if (!std::ranges::all_of(extract, text)) return NotTls(wire, "server");
+  const std::string_view line = FirstLine(AsText(wire));
+  if (line.starts_with("HTTP/")) {
+    return Refuse(HandshakeFailure::kPlainHttp,
+                  fmt::format("the server answered in HTTP without TLS ({})", line));
+  }
+  return Refuse(HandshakeFailure::kPlainText,
+                starttls ? fmt::format("the server went on in plain text ({}) where TLS had to "
+                                       "begin",
+                                       line)
+                         : fmt::format("the server answered in plain text ({}): its port wants tls "
+                                       "= \"starttls\", or \"off\"",
+                                       line));
 }
 
 }  // namespace postern::tls

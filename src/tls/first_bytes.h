@@ -19,4 +19,8 @@ struct FirstBytes {
 // rest.
 FirstBytes ClassifyFirstBytes(Bytes wire, bool sslv2_hello = false);
 
+// The same for what a server answers to our first flight; `starttls`: in plain text it has promised
+// TLS.
+FirstBytes ClassifyServerBytes(Bytes wire, bool starttls);
+
 }  // namespace postern::tls

@@ -26,6 +26,10 @@ std::string_view ToString(HandshakeFailure failure) {
       return "client-certificate-missing";
     case HandshakeFailure::kClientCertificateRefused:
       return "client-certificate-refused";
+    case HandshakeFailure::kServerCertificateRefused:
+      return "server-certificate-refused";
+    case HandshakeFailure::kServerNameMismatch:
+      return "server-name-mismatch";
     case HandshakeFailure::kNoCertificate:
       return "no-certificate";
     case HandshakeFailure::kPeerAlert:

@@ -18,8 +18,8 @@
 #include "tls/engine.h"
 #include "tls/explain.h"
 #include "tls/first_bytes.h"
+#include "tls/handshake_facts.h"
 #include "tls/kdf_provider.h"
-#include "tls/names.h"
 #include "tls/peer_certificate.h"
 #include "tls/record_libssl.h"
 #include "tls/strict_sni.h"
@@ -141,32 +141,6 @@ int StatusCallback(SSL* ssl, void*) {
 void KeyLogCallback(const SSL* ssl, const char* line) {
   auto* handshake = static_cast<LibsslHandshake*>(SSL_get_app_data(ssl));
   if (handshake != nullptr) handshake->watch().OnKeyLog(line);
-}
-
-std::string_view NegotiatedGroup(SSL* ssl) {
-  // OpenSSL names a group by its NID, or by its TLS number with a mark when it has none.
-  const long group = SSL_get_negotiated_group(ssl);
-  switch (group) {
-    case NID_X9_62_prime256v1:
-      return GroupName(23);
-    case NID_secp384r1:
-      return GroupName(24);
-    case NID_X25519:
-      return GroupName(29);
-    case NID_secp521r1:
-      return GroupName(25);
-    case NID_X448:
-      return GroupName(30);
-    case NID_ffdhe2048:
-      return GroupName(256);
-    case NID_ffdhe3072:
-      return GroupName(257);
-    case NID_ffdhe4096:
-      return GroupName(258);
-    default:
-      return (group & TLSEXT_nid_unknown) != 0 ? GroupName(static_cast<uint16_t>(group & 0xFFFF))
-                                               : std::string_view();
-  }
 }
 
 void LibsslHandshake::Prepare(const ListenerPolicy& policy) {
@@ -302,17 +276,16 @@ Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& ou
 void LibsslHandshake::Establish() {
   state_ = HandshakeState::kEstablished;
   SSL* ssl = ssl_.get();
-  facts_.version = SSL_get_version(ssl);
-  facts_.cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl));
-  facts_.group = NegotiatedGroup(ssl);
-  facts_.resumed = SSL_session_reused(ssl) == 1;
+  FillFacts(ssl, facts_);
   // A resumed session carries the certificate that was verified when it began.
   if (const X509* client = SSL_get0_peer_certificate(ssl)) facts_.peer = DescribePeer(client, true);
   // The connection may last for days; the key that its certificate had must not.
   SSL_certs_clear(ssl);
   SSL_set_app_data(ssl, nullptr);
-  record_ = TakeOver(ssl, watch_);
-  if (record_ != nullptr) ssl_.reset();
+  if (std::optional<AeadParameters> small = TakeOver(ssl, watch_)) {
+    record_ = MakeAeadRecord(std::move(*small));
+    ssl_.reset();
+  }
 }
 
 std::unique_ptr<Record> LibsslHandshake::TakeRecord() {

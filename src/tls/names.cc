@@ -115,17 +115,22 @@ uint16_t GroupNumber(std::string_view name) {
 
 std::string_view AlertName(int alert) { return Look(kAlerts, alert); }
 
-const char* AlertPhrase(int alert) {
-  static const std::array<std::string, 256> phrases = [] {
-    std::array<std::string, 256> made;
+const char* AlertPhrase(Peer peer, int alert) {
+  using Phrases = std::array<std::string, 256>;
+  static const std::array<Phrases, 2> phrases = [] {
+    std::array<Phrases, 2> made;
     for (int i = 0; i < 256; ++i) {
-      const std::string_view name = AlertName(i);
-      made[static_cast<size_t>(i)] =
-          fmt::format("the client sent alert {}", name.empty() ? std::to_string(i) : name);
+      const std::string_view known = AlertName(i);
+      const std::string name = known.empty() ? std::to_string(i) : std::string(known);
+      const auto at = static_cast<size_t>(i);
+      made[0][at] = "the client sent alert " + name;
+      made[1][at] = "the server sent alert " + name;
     }
+    // In TLS 1.3 a server judges our certificate when to us the handshake is over.
+    made[1][116] += ": it wants a client certificate (tls_certificate)";
     return made;
   }();
-  return phrases.at(static_cast<size_t>(alert)).c_str();
+  return phrases[peer == Peer::kServer].at(static_cast<size_t>(alert)).c_str();
 }
 
 }  // namespace postern::tls

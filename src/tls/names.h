@@ -15,7 +15,8 @@ std::string_view GroupName(uint16_t group);
 uint16_t GroupNumber(std::string_view name);
 // "handshake_failure" for 40 (RFC 8446 section 6.2, RFC 5246 section 7.2); empty when unknown.
 std::string_view AlertName(int alert);
+enum class Peer : uint8_t { kClient, kServer };
 // "the client sent alert bad_record_mac", for 0 to 255. Static storage.
-const char* AlertPhrase(int alert);
+const char* AlertPhrase(Peer peer, int alert);
 
 }  // namespace postern::tls

@@ -36,14 +36,19 @@ class AeadRecord final : public Record {
       : read_(std::move(parameters.read)),
         write_(std::move(parameters.write)),
         records_per_key_(parameters.records_per_key),
-        max_fragment_(static_cast<uint16_t>(parameters.max_fragment)) {}
+        messages_(parameters.peer),
+        tickets_(std::move(parameters.tickets)),
+        max_fragment_(static_cast<uint16_t>(parameters.max_fragment)),
+        peer_(parameters.peer) {}
 
   Opened Open(MutableBytes record) override;
   MutableBytes Seal(MutableBytes plain) override;
   SealRoom RoomFor(size_t size) const override;
   void CloseNotify(std::vector<std::byte>& out) override;
   bool TakeOutput(std::vector<std::byte>& out) override;
-  size_t MemoryUsed() const override { return sizeof(*this) + output_.capacity(); }
+  size_t MemoryUsed() const override {
+    return sizeof(*this) + output_.capacity() + (tickets_ != nullptr ? TicketReader::kMemory : 0);
+  }
 
  private:
   bool key_update_due() const { return write_.tls13() && write_.sequence() >= records_per_key_; }
@@ -55,6 +60,7 @@ class AeadRecord final : public Record {
   Opened OnHandshake(Bytes content);
   Opened OnKeyUpdate(bool answer);
   Opened OnRenegotiation();
+  Opened OnTicket();
   Opened Fail(int alert, const char* why);
   void Say(uint8_t type, std::initializer_list<uint8_t> octets);
   bool SayKeyUpdate(MutableBytes content);
@@ -64,11 +70,14 @@ class AeadRecord final : public Record {
   uint64_t records_per_key_;
   std::vector<std::byte> output_;
   PostHandshake messages_;
+  std::unique_ptr<TicketReader> tickets_;
   uint16_t max_fragment_;
+  Peer peer_;
   uint8_t empty_records_ = 0;
   uint8_t warnings_ = 0;
   uint8_t key_updates_ = 0;
   uint8_t renegotiations_ = 0;
+  uint8_t tickets_seen_ = 0;
   bool answered_ = false;     // our answer to a KeyUpdate still waits in output_
   bool peer_closed_ = false;  // close_notify has come
   bool open_ended_ = false;   // nothing more is opened
@@ -90,6 +99,9 @@ Opened AeadRecord::Open(MutableBytes record) {
   const size_t most = read_.head() + limits::kMaxPlaintext + read_.tail();
   if (record.size() > most) return Fail(SSL_AD_RECORD_OVERFLOW, "a record that is too long");
 
+  // Records are opened where they lie, so what libssl may want is put aside first.
+  const std::vector<std::byte> as_it_came =
+      tickets_ != nullptr ? TicketReader::Copy(record) : std::vector<std::byte>();
   const Protection::Opened opened = read_.Open(record);
   switch (opened.kind) {
     case Protection::Opened::Kind::kOk:
@@ -104,7 +116,12 @@ Opened AeadRecord::Open(MutableBytes record) {
   if (opened.content.size() > max_fragment_) {
     return Fail(SSL_AD_RECORD_OVERFLOW, "a record longer than was agreed");
   }
-  return Dispatch(opened.type, opened.content);
+  const Opened result = Dispatch(opened.type, opened.content);
+  if (tickets_ != nullptr && (opened.type != kHandshake || result.kind != OpenKind::kHandled ||
+                              !tickets_->Take(as_it_came))) {
+    tickets_.reset();
+  }
+  return result;
 }
 
 Opened AeadRecord::OnIllegalHeader(Bytes record) {
@@ -132,7 +149,7 @@ Opened AeadRecord::OnData(MutableBytes content) {
       return Fail(SSL_AD_UNEXPECTED_MESSAGE, "too many empty records");
     }
   } else {
-    empty_records_ = warnings_ = key_updates_ = 0;
+    empty_records_ = warnings_ = key_updates_ = tickets_seen_ = 0;
   }
   return {OpenKind::kData, content, nullptr};
 }
@@ -152,7 +169,7 @@ Opened AeadRecord::OnAlert(Bytes content) {
     return Fail(SSL_AD_ILLEGAL_PARAMETER, "an alert of unknown level");
   }
   open_ended_ = seal_ended_ = true;
-  return {OpenKind::kFailed, {}, AlertPhrase(alert)};
+  return {OpenKind::kFailed, {}, AlertPhrase(peer_, alert)};
 }
 
 Opened AeadRecord::OnWarning() {
@@ -178,6 +195,9 @@ Opened AeadRecord::OnHandshake(Bytes content) {
       case PostHandshake::Kind::kRenegotiate:
         result = OnRenegotiation();
         break;
+      case PostHandshake::Kind::kTicket:
+        result = OnTicket();
+        break;
       case PostHandshake::Kind::kIllegal:
         result = Fail(event.alert, event.why);
         break;
@@ -191,6 +211,7 @@ Opened AeadRecord::OnKeyUpdate(bool answer) {
     return Fail(SSL_AD_UNEXPECTED_MESSAGE, "too many KeyUpdates");
   }
   if (!read_.Update()) return Fail(SSL_AD_INTERNAL_ERROR, "no new key");
+  tickets_.reset();
   // RFC 8446 section 4.6.3: one answer is enough for several requests.
   if (answer && !answered_ && !seal_ended_) {
     std::array<std::byte, 5 + 5 + kAeadTag + 1> record;
@@ -209,6 +230,13 @@ Opened AeadRecord::OnRenegotiation() {
   }
   // RFC 5246 section 7.2.2: the answer of one who does not want to, at warning level.
   Say(kAlert, {kWarning, SSL_AD_NO_RENEGOTIATION});
+  return {OpenKind::kHandled, {}, nullptr};
+}
+
+Opened AeadRecord::OnTicket() {
+  if (++tickets_seen_ > kMaxTickets) {
+    return Fail(SSL_AD_UNEXPECTED_MESSAGE, "too many session tickets");
+  }
   return {OpenKind::kHandled, {}, nullptr};
 }
 

@@ -8,7 +8,9 @@
 
 #include "postern/base/limits.h"
 #include "postern/tls/record.h"
+#include "tls/names.h"
 #include "tls/protection.h"
+#include "tls/ticket_reader.h"
 
 namespace postern::tls {
 
@@ -22,6 +24,7 @@ inline constexpr unsigned kMaxEmptyRecords = 32;
 inline constexpr unsigned kMaxWarnings = 5;
 inline constexpr unsigned kMaxKeyUpdates = 32;
 inline constexpr unsigned kMaxRenegotiations = 5;
+inline constexpr unsigned kMaxTickets = 32;
 
 struct AeadParameters {
   Protection read;
@@ -29,6 +32,9 @@ struct AeadParameters {
   // RFC 6066 section 4: the most plaintext in one record, either way.
   size_t max_fragment = limits::kMaxPlaintext;
   uint64_t records_per_key = kRecordsPerKey;
+  Peer peer = Peer::kClient;
+  // Of a server whose sessions are to be resumed, until its first data has come; may be null.
+  std::unique_ptr<TicketReader> tickets = nullptr;
 };
 
 std::unique_ptr<Record> MakeAeadRecord(AeadParameters parameters);

@@ -10,6 +10,7 @@
 
 #include "postern/base/check.h"
 #include "tls/names.h"
+#include "tls/ticket_reader.h"
 
 namespace postern::tls {
 namespace {
@@ -18,12 +19,14 @@ namespace {
 constexpr unsigned kMaxWithoutData = 32;
 
 // OpenSSL's reasons are static texts.
-const char* TakeReason() {
+const char* TakeReason(const SSL* ssl) {
   const unsigned long code = ERR_peek_error();
   const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
   const int alert = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET;
   ERR_clear_error();
-  if (ERR_GET_LIB(code) == ERR_LIB_SSL && alert >= 0 && alert <= 255) return AlertPhrase(alert);
+  if (ERR_GET_LIB(code) == ERR_LIB_SSL && alert >= 0 && alert <= 255) {
+    return AlertPhrase(SSL_is_server(ssl) == 1 ? Peer::kClient : Peer::kServer, alert);
+  }
   return reason == nullptr ? "the record layer failed" : reason;
 }
 
@@ -31,6 +34,9 @@ class LibsslRecord final : public Record {
  public:
   LibsslRecord(SslPtr ssl, std::unique_ptr<WireWindow> window)
       : window_(std::move(window)), ssl_(std::move(ssl)) {}
+  ~LibsslRecord() override {
+    if (!open_failed_ && ssl_ != nullptr) KeepSession(ssl_.get());
+  }
 
   Opened Open(MutableBytes record) override;
   MutableBytes Seal(MutableBytes plain) override;
@@ -86,7 +92,7 @@ Opened LibsslRecord::Judge(int result, MutableBytes record) {
       return {OpenKind::kCloseNotify, {}, nullptr};
     default:
       open_failed_ = seal_failed_ = true;
-      return {OpenKind::kFailed, {}, TakeReason()};
+      return {OpenKind::kFailed, {}, TakeReason(ssl_.get())};
   }
 }
 

@@ -92,14 +92,21 @@ Result<generation::SegmentPtr> Generations::MapSegment(const PartEntry& part, in
   return telling;
 }
 
-Result<std::shared_ptr<tls::ServerContexts>> Generations::MakeContexts(
+Result<generation::CertificateIndexPtr> Generations::MapIndex(
     PartId id, int fd, const std::map<PartId, generation::SegmentPtr>& segments) {
+  if (generation::CertificateIndexPtr known = indexes_[id].lock()) return known;
+  Result<generation::CertificateIndexPtr> index = generation::CertificateIndex::Map(fd, segments);
+  if (!index) return index;
+  generation::CertificateIndexPtr telling = Tell(std::move(*index), id, released_);
+  indexes_[id] = telling;
+  return telling;
+}
+
+Result<std::shared_ptr<tls::ServerContexts>> Generations::MakeContexts(
+    PartId id, generation::CertificateIndexPtr index) {
   if (std::shared_ptr<tls::ServerContexts> known = contexts_[id].lock()) return known;
-  Result<generation::CertificateIndexPtr> certificates =
-      generation::CertificateIndex::Map(fd, segments);
-  if (!certificates) return std::unexpected(certificates.error());
   Result<std::shared_ptr<tls::ServerContexts>> contexts =
-      tls::ServerContexts::Create(Tell(std::move(*certificates), id, released_), ticket_keys_);
+      tls::ServerContexts::Create(std::move(index), ticket_keys_);
   if (contexts) contexts_[id] = *contexts;
   return contexts;
 }
@@ -133,8 +140,15 @@ Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
   if (settings == nullptr || index.second < 0) {
     return Fail("the generation came without its settings or its name index");
   }
+  Result<generation::CertificateIndexPtr> certificates =
+      MapIndex(index.first, index.second, segments);
+  if (!certificates) return std::unexpected(certificates.error());
+  // Before the server's, which take the index.
+  Result<std::shared_ptr<tls::ClientContexts>> client_contexts =
+      tls::ClientContexts::Create(*settings, **certificates);
+  if (!client_contexts) return std::unexpected(client_contexts.error());
   Result<std::shared_ptr<tls::ServerContexts>> contexts =
-      MakeContexts(index.first, index.second, segments);
+      MakeContexts(index.first, std::move(*certificates));
   if (!contexts) return std::unexpected(contexts.error());
   Result<std::vector<tls::PolicyContextPtr>> policies =
       tls::MakePolicyContexts(*settings, ticket_keys_);
@@ -149,8 +163,9 @@ Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
     }
     prepared.sockets.push_back(std::move(socket->second));
   }
-  prepared.view = std::make_shared<const View>(
-      View{std::move(settings), std::move(*contexts), std::move(*policies)});
+  prepared.view =
+      std::make_shared<const View>(View{std::move(settings), std::move(*contexts),
+                                        std::move(*policies), std::move(*client_contexts)});
   return prepared;
 }
 
@@ -160,6 +175,7 @@ std::vector<PartId> Generations::TakeReleased() {
   for (const PartId id : released) {
     segments_.erase(id);
     contexts_.erase(id);
+    indexes_.erase(id);
   }
   return released;
 }

@@ -14,6 +14,7 @@
 #include "postern/generation/settings.h"
 #include "postern/os/unique_fd.h"
 #include "postern/shm/ticket_keys.h"
+#include "postern/tls/client_contexts.h"
 #include "postern/tls/policy.h"
 #include "postern/tls/server_contexts.h"
 #include "postern/worker/protocol.h"
@@ -26,6 +27,8 @@ struct View {
   generation::SettingsPtr settings;
   std::shared_ptr<tls::ServerContexts> contexts;
   std::vector<tls::PolicyContextPtr> policies;  // by listener
+  // For TLS with servers; needed until the last such handshake of a connection is over.
+  std::shared_ptr<tls::ClientContexts> client_contexts;
 };
 using ViewPtr = std::shared_ptr<const View>;
 
@@ -69,9 +72,11 @@ class Generations {
   Result<Prepared> Build(Incoming& incoming);
   Result<generation::SettingsPtr> MapSettings(generation::PartId id, int fd);
   Result<generation::SegmentPtr> MapSegment(const PartEntry& part, int fd);
-  Result<std::shared_ptr<tls::ServerContexts>> MakeContexts(
+  Result<generation::CertificateIndexPtr> MapIndex(
       generation::PartId id, int fd,
       const std::map<generation::PartId, generation::SegmentPtr>& segments);
+  Result<std::shared_ptr<tls::ServerContexts>> MakeContexts(generation::PartId id,
+                                                            generation::CertificateIndexPtr index);
 
   const shm::TicketKeys& ticket_keys_;
   uint64_t incoming_number_ = 0;
@@ -81,6 +86,7 @@ class Generations {
   // Generations share segments, and the index too when no certificate changed: each is mapped once,
   // and the contexts made from an index stay warm across reloads.
   std::map<generation::PartId, std::weak_ptr<const generation::Segment>> segments_;
+  std::map<generation::PartId, std::weak_ptr<const generation::CertificateIndex>> indexes_;
   std::map<generation::PartId, std::weak_ptr<tls::ServerContexts>> contexts_;
   Released released_ = std::make_shared<std::vector<generation::PartId>>();
 };

@@ -52,6 +52,10 @@ inline constexpr uint32_t kDirectMargin = 256;
 inline constexpr int kAcceptQueue = 4096;
 // Contexts made on first use and kept per worker; the least recently used one goes first.
 inline constexpr size_t kMaxContexts = 4096;
+// Sessions that may be resumed with servers, of each back end: servers by name, least recently used
+// first, and sessions of one server. A connection takes one session of TLS 1.3 and brings two.
+inline constexpr size_t kMaxResumableServers = 64;
+inline constexpr size_t kMaxSessionsPerServer = 8;
 // Log bytes that may wait for a stuck log destination before lines are dropped and counted.
 inline constexpr size_t kLogQueue = 256 * 1024;
 

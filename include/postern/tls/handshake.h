@@ -30,6 +30,8 @@ enum class HandshakeFailure : uint8_t {
   kNoApplicationProtocol,  // ALPN names protocols of other services alone
   kClientCertificateMissing,  // the listener requires one
   kClientCertificateRefused,  // it does not verify
+  kServerCertificateRefused,  // a back end's server's does not
+  kServerNameMismatch,        // it does, but is for other names than the expected one
   kPeerAlert,                 // the client refused: its alert is in the detail
   kTooLarge,                  // more than limits::kMaxHandshakeBytes
   kProtocol,                  // anything else that OpenSSL found wrong

@@ -114,4 +114,35 @@ TEST_CASE("A verdict on the whole is the verdict on its pieces", "[tls][first_by
   }
 }
 
+TEST_CASE("First bytes of a server tell what came", "[tls][first_bytes]") {
+  const std::vector<Case> cases = {
+      {"", kNeedMore},
+      {"\x16", kNeedMore},
+      {"\x16\x03", kNeedMore},
+      {"\x16\x03\x03", kTls},
+      {"\x15\x03\x01", kTls},
+      {"\x16\x02\x00"s, kRefused, HandshakeFailure::kNotTls,
+       "the server sent octets that are not TLS (16 02 00)"},
+      {"2", kRefused, HandshakeFailure::kPlainText,
+       "the server answered in plain text (2): its port wants tls = \"starttls\", or \"off\""},
+      {"+OK ready\r\nmore", kRefused, HandshakeFailure::kPlainText,
+       "the server answered in plain text (+OK ready): its port wants tls = \"starttls\", or "
+       "\"off\""},
+      {"HTTP/1.0 400 Bad Request\r\n", kRefused, HandshakeFailure::kPlainHttp,
+       "the server answered in HTTP without TLS (HTTP/1.0 400 Bad Request)"},
+      {"\x80\x01\x02"s, kRefused, HandshakeFailure::kNotTls,
+       "the server sent octets that are not TLS (80 01 02)"},
+  };
+  for (const Case& test : cases) {
+    CAPTURE(test.wire);
+    const FirstBytes first = ClassifyServerBytes(AsBytes(test.wire), false);
+    CHECK(first.kind == test.kind);
+    CHECK(first.failure == test.failure);
+    CHECK(first.detail == test.detail);
+  }
+  CHECK(ClassifyServerBytes(AsBytes("a BAD\r\n"), true).detail ==
+        "the server went on in plain text (a BAD) where TLS had to begin");
+  CHECK(ClassifyServerBytes(AsBytes(std::string(500, 'x')), false).detail.size() < 200);
+}
+
 }  // namespace postern::tls

@@ -353,6 +353,76 @@ TEST_CASE("Illegal handshake messages in TLS 1.2", "[tls][record_aead]") {
   }
 }
 
+TEST_CASE("What a server may say when the handshake is over", "[tls][record_aead]") {
+  const auto server = [](bool tls13) {
+    Pair pair(tls13);
+    pair.record = MakeAeadRecord(
+        {.read = Direction(tls13, 1), .write = Direction(tls13, 2), .peer = Peer::kServer});
+    return pair;
+  };
+  // The least that a NewSessionTicket can be: 14 octets, with a ticket of one.
+  const std::vector<std::byte> ticket =
+      Octets({4, 0, 0, 14, 0, 0, 14, 16, 1, 2, 3, 4, 0, 0, 1, 9, 0, 0});
+  {
+    Pair pair = server(true);
+    CHECK(pair.Tell(kHandshake, ticket).kind == OpenKind::kHandled);
+    // Two in a record, and one in many.
+    std::vector<std::byte> two = ticket;
+    two.insert(two.end(), ticket.begin(), ticket.end());
+    CHECK(pair.Tell(kHandshake, two).kind == OpenKind::kHandled);
+    for (const std::byte octet : ticket) {
+      CHECK(pair.Tell(kHandshake, {octet}).kind == OpenKind::kHandled);
+    }
+    // Nothing may come between its parts.
+    CHECK(pair.Tell(kHandshake, {ticket.begin(), ticket.begin() + 6}).kind == OpenKind::kHandled);
+    CHECK(pair.Tell(kHandshake, {ticket.begin() + 6, ticket.end()}).kind == OpenKind::kHandled);
+    pair.CheckAlive();
+  }
+  {
+    Pair pair = server(true);
+    for (unsigned i = 0; i < kMaxTickets; ++i) {
+      REQUIRE(pair.Tell(kHandshake, ticket).kind == OpenKind::kHandled);
+    }
+    pair.CheckAlive();  // data begin the count anew
+    for (unsigned i = 0; i < kMaxTickets; ++i) {
+      REQUIRE(pair.Tell(kHandshake, ticket).kind == OpenKind::kHandled);
+    }
+    pair.CheckRefused(pair.Make(kHandshake, ticket), 10);
+  }
+  struct Case {
+    bool tls13;
+    std::vector<std::byte> message;
+    unsigned alert;
+  };
+  const Case cases[] = {
+      {true, Octets({4, 0, 0, 13}), 50},           // too short
+      {true, Octets({4, 2, 1, 10}), 50},           // longer than any can be
+      {true, Octets({13, 0, 0, 3, 0, 0, 0}), 10},  // CertificateRequest: we have not offered that
+      {true, Octets({0, 0, 0, 0}), 10},            // HelloRequest is of TLS 1.2
+      {true, Octets({1, 0, 0, 0}), 10},           {false, Octets({0, 0, 0, 1, 0}), 50},
+      {false, Octets({4, 0, 0, 14}), 10},         {false, Octets({1, 0, 0, 0}), 10},
+  };
+  for (const Case& test : cases) {
+    Pair pair = server(test.tls13);
+    pair.CheckRefused(pair.Make(kHandshake, test.message), test.alert);
+  }
+  {
+    // A HelloRequest is declined.
+    Pair pair = server(false);
+    CHECK(pair.Tell(kHandshake, {0, 0, 0, 0}).kind == OpenKind::kHandled);
+    CHECK(pair.Listen() == std::vector<Pair::Said>{{kAlert, Octets({1, 100})}});
+    pair.CheckAlive();
+  }
+  {
+    Pair pair = server(true);
+    const Opened opened = pair.Tell(kAlert, {2, 80});
+    CHECK(std::string(opened.failure) == "the server sent alert internal_error");
+  }
+  // A client has no tickets to give.
+  Pair client(true);
+  client.CheckRefused(client.Make(kHandshake, ticket), 10);
+}
+
 TEST_CASE("Records of other types", "[tls][record_aead]") {
   {
     // RFC 8446 section 5: change_cipher_spec is tolerated during the handshake alone.
