@@ -89,6 +89,31 @@ void CheckLoops(const Config& config, Reporter& reporter) {
   }
 }
 
+// Ports on which clients expect what the listener does not do, and plain text for everybody.
+void WarnAboutAddress(const Listener& listener, const ListenAddress& address, Reporter& reporter) {
+  const PlainPort* plain = FindPlainPort(address.port);
+  const TlsPort* tls = FindTlsPort(address.port);
+  const bool known = listener.service != Service::kRaw;
+  if (listener.tls == TlsMode::kImplicit && plain != nullptr && known) {
+    const bool starttls = HasStartTls(listener.service);
+    reporter.Warn(
+        address.where,
+        fmt::format("[listeners.{}] begins with TLS on port {}, which is for {}", listener.name,
+                    address.port, plain->what),
+        fmt::format("use port {}{}", plain->instead, starttls ? ", or tls = \"starttls\"" : ""));
+  } else if (listener.tls == TlsMode::kStartTls && tls != nullptr) {
+    reporter.Warn(address.where,
+                  fmt::format("[listeners.{}] begins in plain text on port {}, which is for {}",
+                              listener.name, address.port, tls->what),
+                  fmt::format("use port {}, or tls = \"implicit\"", tls->instead));
+  } else if (listener.tls == TlsMode::kOff && !IsLoopback(address)) {
+    reporter.Warn(address.where,
+                  fmt::format("[listeners.{}] takes plain text from the network on {}",
+                              listener.name, Shown(address)),
+                  "let it listen on \"127.0.0.1\" alone, or choose another tls");
+  }
+}
+
 void WarnAboutListener(const Listener& listener, Reporter& reporter) {
   const ServiceFacts& facts = FactsOf(listener.service);
   if (listener.timeouts.idle_ms < facts.least_idle_ms) {
@@ -100,12 +125,13 @@ void WarnAboutListener(const Listener& listener, Reporter& reporter) {
         fmt::format("set idle_timeout to {} or more", Quote(DurationText(facts.least_idle_ms))));
   }
   for (const ListenAddress& address : listener.addresses) {
-    const PlainPort* plain = FindPlainPort(address.port);
-    if (plain == nullptr || listener.service == Service::kRaw) continue;
-    reporter.Warn(address.where,
-                  fmt::format("[listeners.{}] begins with TLS on port {}, which is for {}",
-                              listener.name, address.port, plain->what),
-                  fmt::format("use port {}", plain->instead));
+    WarnAboutAddress(listener, address, reporter);
+  }
+  if (listener.tls == TlsMode::kAuto && listener.require_tls && listener.service == Service::kRaw) {
+    reporter.Warn(listener.where,
+                  fmt::format("[listeners.{}] has tls = \"auto\", but lets in nobody without TLS",
+                              listener.name),
+                  "set require_tls to false, or tls to \"implicit\"");
   }
 }
 

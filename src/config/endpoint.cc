@@ -241,4 +241,8 @@ bool LeadsTo(const Server& server, const ListenAddress& address) {
   return (address.ip == "0.0.0.0" && v4_loopback) || (address.ip == "::" && v6_loopback);
 }
 
+bool IsLoopback(const ListenAddress& address) {
+  return address.ip.starts_with("127.") || address.ip == "::1";
+}
+
 }  // namespace postern::config

@@ -38,6 +38,9 @@ std::expected<Server, Complaint> ParseServer(std::string_view text);
 // talk to itself.
 bool LeadsTo(const Server& server, const ListenAddress& address);
 
+// IsLoopback tells whether only this machine can reach `address`.
+bool IsLoopback(const ListenAddress& address);
+
 // The longest path of a UNIX socket: sockaddr_un holds 108 octets, the last is the end mark.
 inline constexpr size_t kMaxUnixPath = 107;
 

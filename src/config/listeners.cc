@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <tuple>
 
 #include "endpoint.h"
@@ -14,8 +13,6 @@
 
 namespace postern::config {
 namespace {
-
-constexpr std::array<Choice<TlsMode>, 1> kTlsModes = {{{"implicit", TlsMode::kImplicit}}};
 
 std::vector<Choice<Service>> ServiceChoices() {
   std::vector<Choice<Service>> choices;
@@ -86,12 +83,12 @@ Listener ReadListener(Reading& reading, const std::string& name, const toml::tab
   std::vector<std::string_view> names;
   for (const Choice<Service>& choice : services) names.push_back(choice.name);
   table.Require("service", fmt::format("add service = {}", QuoteList(names)));
-  table.OneOf<Service>("service", listener.service, services);
-  table.OneOf<TlsMode>("tls", listener.tls, kTlsModes);
+  const bool service_known = table.OneOf<Service>("service", listener.service, services);
   ReadPolicyName(reading, table, listener.policy);
   listener.strict_sni = reading.config.certificates.strict_sni;
   table.Bool("strict_sni", listener.strict_sni);
   ReadClientCertificates(reading, table, listener.clients);
+  ReadListenerTls(reading, table, listener, service_known);
   ReadProxyIn(reading, table, listener.proxy);
   ReadBackendName(reading, table, listener);
   table.Duration("handshake_timeout", listener.timeouts.handshake_ms, kHandshakeRange);

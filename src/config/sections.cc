@@ -254,6 +254,7 @@ Timeouts ReadTimeouts(Reading& reading) {
   if (node == nullptr) return defaults;
   TableReader table(*node, "[timeouts]", reading.reporter);
   table.Duration("handshake", defaults.handshake_ms, kHandshakeRange);
+  table.Duration("dialog", defaults.dialog_ms, kDialogRange);
   table.Duration("idle", defaults.idle_ms, kIdleRange);
   table.Duration("drain", reading.config.drain_timeout_ms, {0, 604'800'000});
   table.Duration("prepare", reading.config.prepare_timeout_ms, {100, 600'000});

@@ -42,6 +42,9 @@ void ReadPassphraseSource(Reading& reading, TableReader& table, std::string_view
 // Of a back end's table; call it when its servers are read.
 void ReadBackendTls(Reading& reading, TableReader& table, Backend& backend);
 void ReadClientCertificates(Reading& reading, TableReader& table, ClientCertificates& clients);
+// Call it when service and client certificates are read: it judges them with the TLS mode.
+// `service_known`: the service was read without a fault.
+void ReadListenerTls(Reading& reading, TableReader& table, Listener& listener, bool service_known);
 
 inline constexpr std::string_view kTableHelp =
     "begin the table with its name in brackets on a line";
@@ -59,6 +62,7 @@ bool ReadPath(Reading& reading, TableReader& table, std::string_view key, std::s
 
 // The bounds of a listener's timeouts, wherever they are written.
 inline constexpr Range kHandshakeRange{100, 600'000};
+inline constexpr Range kDialogRange{100, 600'000};
 inline constexpr Range kIdleRange{100, 604'800'000};
 
 // CheckName reports a name of a listener, back end or certificate that could not stand in a log

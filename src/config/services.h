@@ -31,4 +31,12 @@ struct PlainPort {
 };
 const PlainPort* FindPlainPort(uint16_t port);
 
+// TlsPort is the reverse: what `port` is when clients begin with TLS there.
+struct TlsPort {
+  uint16_t port;
+  std::string_view what;
+  uint16_t instead;  // where they begin without
+};
+const TlsPort* FindTlsPort(uint16_t port);
+
 }  // namespace postern::config

@@ -3,6 +3,7 @@
 // texts lie in the mapping.
 #include "postern/generation/settings.h"
 
+#include <algorithm>
 #include <span>
 
 #include "generation/settings_image.h"
@@ -190,9 +191,10 @@ class SettingsReader {
     if (!listeners) return Damaged("a table lies outside");
     for (const ListenerEntry& entry : *listeners) {
       const auto name = TextOf(texts_, entry.name);
-      if (!name) return Damaged("a text lies outside");
+      const auto host_name = TextOf(texts_, entry.host_name);
+      if (!name || !host_name) return Damaged("a text lies outside");
       if (entry.service > static_cast<uint32_t>(config::Service::kRaw) ||
-          entry.tls > static_cast<uint32_t>(config::TlsMode::kImplicit)) {
+          entry.tls > static_cast<uint32_t>(config::TlsMode::kOff) || entry.require_tls > 1) {
         return Damaged("a listener has a service or TLS mode that is not known");
       }
       if (entry.backend >= settings_.backends_.size()) {
@@ -201,7 +203,8 @@ class SettingsReader {
       if (entry.policy >= settings_.policies_.size() || !ClientsFit(entry)) {
         return Damaged("a listener has a policy or authorities that are not there");
       }
-      if (entry.handshake_timeout_ms > kMaxTimeoutMs || entry.idle_timeout_ms > kMaxTimeoutMs) {
+      if (std::max({entry.handshake_timeout_ms, entry.idle_timeout_ms, entry.greeting_delay_ms,
+                    entry.dialog_timeout_ms}) > kMaxTimeoutMs) {
         return Damaged("a timeout is too long");
       }
       settings_.listeners_.push_back({*name,
@@ -215,7 +218,11 @@ class SettingsReader {
                                       entry.client_depth,
                                       entry.trust,
                                       {},
-                                      entry.strict_sni == 1});
+                                      entry.strict_sni == 1,
+                                      entry.require_tls == 1,
+                                      *host_name,
+                                      entry.greeting_delay_ms,
+                                      entry.dialog_timeout_ms});
     }
     return {};
   }

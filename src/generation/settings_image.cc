@@ -112,8 +112,9 @@ std::vector<std::byte> BuildSettings(
                          Count(static_cast<size_t>(policy - config.policies.data())),
                          listener.timeouts.handshake_ms, listener.timeouts.idle_ms,
                          static_cast<uint32_t>(listener.clients.mode), listener.clients.depth,
-                         At(trust.of_listener, number_of, kNoTrust),
-                         listener.strict_sni ? 1U : 0U});
+                         At(trust.of_listener, number_of, kNoTrust), listener.strict_sni ? 1U : 0U,
+                         texts.Add(listener.host_name), listener.greeting_delay_ms,
+                         listener.timeouts.dialog_ms, listener.require_tls ? 1U : 0U, 0});
   }
 
   std::vector<ProxyEntry> proxies;

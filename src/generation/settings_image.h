@@ -44,6 +44,11 @@ struct ListenerEntry {
   uint32_t client_depth = 0;
   uint32_t trust = 0;       // index into trusts; with client certificates off kNoTrust
   uint32_t strict_sni = 0;  // 0 or 1
+  TextRef host_name;
+  uint64_t greeting_delay_ms = 0;
+  uint64_t dialog_timeout_ms = 0;
+  uint32_t require_tls = 0;  // 0 or 1
+  uint32_t reserved = 0;
 };
 
 struct PolicyEntry {
@@ -123,7 +128,7 @@ static_assert(Plain<SettingsHeader> && Plain<ListenerEntry> && Plain<SocketEntry
 static_assert(sizeof(PolicyEntry) == 56 && sizeof(TrustEntry) == 16 && sizeof(DerEntry) == 8);
 static_assert(Plain<ProxyEntry> && Plain<NetworkEntry> && sizeof(ProxyEntry) == 24 &&
               sizeof(NetworkEntry) == 20);
-static_assert(sizeof(SettingsHeader) == 240 && sizeof(ListenerEntry) == 56 &&
+static_assert(sizeof(SettingsHeader) == 240 && sizeof(ListenerEntry) == 88 &&
               sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 48 && sizeof(ServerEntry) == 32 &&
               sizeof(AddressEntry) == 136);
 

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <mutex>
 #include <system_error>
@@ -13,6 +14,7 @@
 #include <utility>
 
 #include "postern/base/check.h"
+#include "postern/os/socket_address.h"
 #include "postern/pki/self_signed.h"
 #include "postern/tls/policy.h"
 
@@ -23,6 +25,23 @@ struct Loader::Shared {
   std::mutex mutex;
   std::optional<LoadOutcome> outcome;
 };
+
+namespace {
+
+// Only greetings ask for the full name, and a resolver that is down costs time.
+void NameListeners(std::vector<config::Listener>& listeners) {
+  const bool greets = std::ranges::any_of(listeners, [](const config::Listener& listener) {
+    return listener.tls == config::TlsMode::kStartTls || listener.tls == config::TlsMode::kAuto;
+  });
+  std::string machine;
+  for (config::Listener& listener : listeners) {
+    if (!listener.host_name.empty()) continue;
+    if (machine.empty()) machine = os::MachineName(greets);
+    listener.host_name = machine;
+  }
+}
+
+}  // namespace
 
 LoadOutcome LoadGeneration(const std::string& config_path,
                            const generation::GenerationPtr& previous, uint64_t number, bool first) {
@@ -37,6 +56,7 @@ LoadOutcome LoadGeneration(const std::string& config_path,
          "put a certificate of an authority in its place when clients are to trust it",
          loaded->config.certificates.where});
   }
+  NameListeners(loaded->config.listeners);
   std::vector<Error> faults = tls::CheckPolicies(loaded->config);
   auto compiled = generation::Compile(*loaded, previous, number, first);
   if (!compiled) faults.insert(faults.end(), compiled.error().begin(), compiled.error().end());

@@ -9,11 +9,16 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstddef>
 #include <cstring>
 #include <memory>
+
+#include "postern/base/limits.h"
 
 namespace postern::os {
 namespace {
@@ -185,6 +190,28 @@ Result<std::vector<SocketAddress>> ResolveHost(const std::string& host, uint16_t
   }
   if (found.empty()) return Fail(what + ": it has no IPv4 or IPv6 address");
   return found;
+}
+
+std::string MachineName(bool full) {
+  const auto good = [](std::string_view name) {
+    return !name.empty() && name.size() <= limits::kMaxHostName &&
+           std::ranges::all_of(name, [](unsigned char c) {
+             return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
+           });
+  };
+  char host[256] = {};
+  std::string name;
+  if (::gethostname(host, sizeof host - 1) == 0 && good(host)) name = host;
+  if (name.empty()) return "localhost";
+  if (!full || name.contains('.')) return name;
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_CANONNAME;
+  addrinfo* list = nullptr;
+  if (::getaddrinfo(name.c_str(), nullptr, &hints, &list) != 0) return name;
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(list, ::freeaddrinfo);
+  const char* canonical = list == nullptr ? nullptr : list->ai_canonname;
+  return canonical != nullptr && good(canonical) ? canonical : name;
 }
 
 }  // namespace postern::os

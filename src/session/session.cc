@@ -300,6 +300,7 @@ mail::Protocol Session::protocol() const {
       return mail::Protocol::kPop3;
     case config::Service::kSmtp:
     case config::Service::kSubmission:
+    case config::Service::kLmtp:
       return mail::Protocol::kSmtp;
     case config::Service::kSieve:
       return mail::Protocol::kSieve;

@@ -19,11 +19,17 @@
 
 namespace postern::config {
 
-enum class Service : uint8_t { kImap, kPop3, kSmtp, kSubmission, kSieve, kHttp, kRaw };
+enum class Service : uint8_t { kImap, kPop3, kSmtp, kSubmission, kLmtp, kSieve, kHttp, kRaw };
 std::string_view ToString(Service service);  // "imap", as written in the file
 
-enum class TlsMode : uint8_t { kImplicit };
-std::string_view ToString(TlsMode mode);
+// How a connection to a listener begins.
+enum class TlsMode : uint8_t {
+  kImplicit,  // with TLS
+  kStartTls,  // in plain text, until the protocol's command for TLS
+  kAuto,      // as the client likes: its first octets tell
+  kOff,       // in plain text, and so it goes on
+};
+std::string_view ToString(TlsMode mode);  // "starttls", as written in the file
 
 // One address that a listener binds. dual_stack: an IPv6 wildcard that takes IPv4 clients too
 // (written "*").
@@ -36,6 +42,7 @@ struct ListenAddress {
 
 struct Timeouts {
   uint64_t handshake_ms = 10'000;
+  uint64_t dialog_ms = 60'000;  // in plain text, before TLS
   // 0: the service's own default (docs/configuration.md).
   uint64_t idle_ms = 0;
 };
@@ -46,6 +53,10 @@ struct Listener {
   std::vector<ListenAddress> addresses;
   Service service = Service::kRaw;
   TlsMode tls = TlsMode::kImplicit;
+  bool require_tls = true;         // kStartTls and kAuto: nothing is passed on without TLS
+  uint64_t greeting_delay_ms = 0;  // SMTP: who speaks within it, before the greeting, is refused
+  // What Postern calls itself towards clients and servers. Empty: the name of the machine.
+  std::string host_name = {};
   std::string policy = std::string(kDefaultPolicy);  // a name in Config::policies, checked
   ClientCertificates clients;
   ProxyAcceptance proxy;

@@ -52,6 +52,10 @@ struct ListenerSettings {
   uint32_t trust = kNoTrust;  // index into Settings::trusts; kNoTrust only with kOff
   config::ProxyAcceptance proxy;
   bool strict_sni = false;
+  bool require_tls = true;
+  std::string_view host_name;  // what Postern calls itself; never empty
+  uint64_t greeting_delay_ms = 0;
+  uint64_t dialog_timeout_ms = 0;
 };
 
 struct SocketSettings {

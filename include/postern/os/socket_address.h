@@ -48,4 +48,8 @@ class SocketAddress {
 // numeric addresses need no resolver. Call it on the loader thread only.
 Result<std::vector<SocketAddress>> ResolveHost(const std::string& host, uint16_t port);
 
+// MachineName is what this machine calls itself: letters, digits, "-", "." and "_" alone, never
+// empty. With `full` a name without a domain is looked up (blocking, as ResolveHost).
+std::string MachineName(bool full);
+
 }  // namespace postern::os

@@ -216,7 +216,7 @@ workers = 1000
 adress = "*"
 port = 0
 service = "impa"
-tls = "starttls"
+tls = "start-tls"
 backend = "dovecto"
 idle_timeout = "10 minutes"
 [backends.dovecot]
@@ -229,8 +229,8 @@ f:4:2: unknown table "listners" in this file; did you mean "listeners"?
 f:5:1: [listeners.imaps] has no address; add address = "*" for every address of this machine, or name single ones
 f:6:1: unknown key "adress" in [listeners.imaps]; did you mean "address"?
 f:7:8: port = 0 in [listeners.imaps] is out of range; write a whole number from 1 to 65535, without quotes
-f:8:11: unknown service "impa" in [listeners.imaps]; did you mean "imap"? known values are "imap", "pop3", "smtp", "submission", "sieve", "http" or "raw"
-f:9:7: unknown tls "starttls" in [listeners.imaps]; the only known value is "implicit"
+f:8:11: unknown service "impa" in [listeners.imaps]; did you mean "imap"? known values are "imap", "pop3", "smtp", "submission", "lmtp", "sieve", "http" or "raw"
+f:9:7: unknown tls "start-tls" in [listeners.imaps]; did you mean "starttls"? known values are "implicit", "starttls", "auto" or "off"
 f:10:11: the back end "dovecto" of [listeners.imaps] is not defined; did you mean "dovecot"?
 f:11:16: idle_timeout = "10 minutes" in [listeners.imaps] is no duration; write a number with its unit (ms, s, m, h or d), for example "10s" or "35m"
 f:13:29: "127.0.0.1" has no port; write "host:port", "[IPv6 address]:port" or "unix:/path", for example "127.0.0.1:143"
@@ -463,7 +463,7 @@ TEST_CASE("config: warnings do not keep it from serving") {
         "f:1:1: the idle timeout 5m of [listeners.imaps] is shorter than the 30m of RFC 9051 "
         "section 5.4; set idle_timeout to \"30m\" or more\n"
         "f:2:11: [listeners.imaps] begins with TLS on port 143, which is for IMAP, which begins "
-        "without TLS; use port 993 for IMAP over TLS\n");
+        "without TLS; use port 993 for IMAP over TLS, or tls = \"starttls\"\n");
 }
 
 TEST_CASE("config: no input harms the process") {

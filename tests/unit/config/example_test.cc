@@ -55,7 +55,7 @@ TEST_CASE("example: what it shows in comments is true") {
   REQUIRE(loaded.has_value());
   const Config& a = plain->config;
   const Config& b = loaded->config;
-  CHECK(b.listeners.size() == a.listeners.size() + 2);
+  CHECK(b.listeners.size() == a.listeners.size() + 6);
   CHECK(b.certificates.pairs.size() == 1);
   CHECK(b.policies.size() == a.policies.size() + 1);
   CHECK(a.listeners[0].policy == b.listeners[0].policy);
@@ -70,6 +70,7 @@ TEST_CASE("example: what it shows in comments is true") {
   CHECK(a.certificates.directory == b.certificates.directory);
   CHECK(a.limits.connections == b.limits.connections);
   CHECK(a.limits.buffers == b.limits.buffers);
+  CHECK(a.listeners[0].timeouts.dialog_ms == b.listeners[0].timeouts.dialog_ms);
   CHECK(a.listeners[0].timeouts.handshake_ms == b.listeners[0].timeouts.handshake_ms);
   CHECK(a.drain_timeout_ms == b.drain_timeout_ms);
   CHECK(a.prepare_timeout_ms == b.prepare_timeout_ms);

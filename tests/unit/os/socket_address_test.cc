@@ -105,4 +105,12 @@ TEST_CASE("socket_address: hosts resolve, or the error names them") {
   CHECK(missing.error().what.find("no-such-host.invalid") != std::string::npos);
 }
 
+TEST_CASE("socket address: the machine has a name that can stand in a greeting") {
+  for (const bool full : {false, true}) {
+    const std::string name = MachineName(full);
+    CHECK_FALSE(name.empty());
+    CHECK(name.find_first_of(" \t\r\n\"") == std::string::npos);
+  }
+}
+
 }  // namespace postern::os
