@@ -23,6 +23,12 @@ std::string_view ToString(DialogEnd end) {
       return "spoke-first";
     case DialogEnd::kForeign:
       return "foreign";
+    case DialogEnd::kTimeout:
+      return "timeout";
+    case DialogEnd::kGone:
+      return "client-gone";
+    case DialogEnd::kStopped:
+      return "stopped";
   }
   return {};
 }

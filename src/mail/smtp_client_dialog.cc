@@ -216,6 +216,10 @@ void SmtpClientDialog::SayGoodbye(DialogEnd end, std::string& reply) {
       case DialogEnd::kTooManyErrors:
       case DialogEnd::kTooManyCommands:
         return "421 4.7.0 ";
+      case DialogEnd::kTimeout:
+      case DialogEnd::kGone:
+      case DialogEnd::kStopped:
+        break;  // the session's
     }
     return {};
   };

@@ -133,6 +133,10 @@ std::string_view Describe(DialogEnd end) {
       return "You spoke before the greeting";
     case DialogEnd::kForeign:
       return "This is a mail server, not a web server";
+    case DialogEnd::kTimeout:
+    case DialogEnd::kGone:
+    case DialogEnd::kStopped:
+      break;  // the session's, which has words of its own for them
   }
   return {};
 }

@@ -20,6 +20,10 @@ StatusReport::Worker DescribeWorker(const WorkerView& view, uint64_t now_ms) {
   for (size_t i = 0; i < worker.failures.size(); ++i) {
     worker.failures[i] = counters.failures[i].Get();
   }
+  worker.plain = counters.plain.Get();
+  for (size_t i = 0; i < worker.dialogs_ended.size(); ++i) {
+    worker.dialogs_ended[i] = counters.dialogs_ended[i].Get();
+  }
   worker.backend_failed = counters.backend_failed.Get();
   worker.bytes_in = counters.bytes_from_clients.Get();
   worker.bytes_out = counters.bytes_to_clients.Get();

@@ -12,6 +12,7 @@
 #include "master/holdings.h"
 #include "master/reloader.h"
 #include "master/supervisor.h"
+#include "postern/mail/client_dialog.h"
 #include "postern/tls/handshake.h"
 
 namespace postern::master {
@@ -40,6 +41,8 @@ struct StatusReport {
     uint64_t failed = 0;
     std::array<uint64_t, tls::kHandshakeFailures>
         failures{};  // of `failed`, by tls::HandshakeFailure
+    uint64_t plain = 0;
+    std::array<uint64_t, mail::kDialogEnds> dialogs_ended{};  // by mail::DialogEnd
     uint64_t backend_failed = 0;
     uint64_t bytes_in = 0;
     uint64_t bytes_out = 0;

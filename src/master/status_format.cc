@@ -117,6 +117,10 @@ std::string Failures(const StatusReport& report) {
   return any ? '\n' + table.ToString() : std::string();
 }
 
+std::string DialogEndName(size_t number) {
+  return std::string(mail::ToString(static_cast<mail::DialogEnd>(number)));
+}
+
 // What an administrator should look at, and which is silent when all is well.
 std::string Troubles(const StatusReport& report) {
   std::string text;
@@ -220,6 +224,12 @@ std::string WorkerJson(const StatusReport::Worker& w) {
   Object failures;  // from 1 on: 0 is none
   for (size_t i = 1; i < w.failures.size(); ++i) failures.Number(FailureName(i), w.failures[i]);
   object.Raw("handshake_failures", failures.ToString());
+  object.Number("plain", w.plain);
+  Object dialogs;  // likewise
+  for (size_t i = 1; i < w.dialogs_ended.size(); ++i) {
+    dialogs.Number(DialogEndName(i), w.dialogs_ended[i]);
+  }
+  object.Raw("dialogs_ended", dialogs.ToString());
   object.Number("log_lines_dropped", w.log_lines_dropped);
   return object.ToString();
 }

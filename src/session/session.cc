@@ -17,10 +17,6 @@ constexpr uint64_t kHalfOpenIdleMs = 60'000;
 // Last words (an alert, a BYE) get this long to be sent and read.
 constexpr uint64_t kFinishMs = 3'000;
 
-bool Paused(bool paused, size_t queued) {
-  return queued >= limits::kQueueHighWater || (paused && queued > limits::kQueueLowWater);
-}
-
 }  // namespace
 
 Session::Session(SessionIo& io, Accepted accepted)
@@ -30,7 +26,8 @@ Session::Session(SessionIo& io, Accepted accepted)
       started_ms_(io.now_ms),
       active_ms_(io.now_ms),
       timer_(this, [](void* self) { static_cast<Session*>(self)->OnTimer(); }),
-      client_(io.clients, *this),
+      // What stays plain text to the end is received with room to be sealed for the server.
+      client_(listener().tls == config::TlsMode::kOff ? io.plain_clients : io.clients, *this),
       backend_(io.backends, *this) {
   const Bytes peer = accepted.peer.bytes();
   std::memcpy(peer_.data(), peer.data(), std::min(peer.size(), peer_.size()));
@@ -39,23 +36,30 @@ Session::Session(SessionIo& io, Accepted accepted)
 }
 
 Session::~Session() {
-  if (!client_.secure()) io_.counters.handshaking.Subtract();
+  NoLongerHandshaking();
   io_.counters.connections.Subtract();
 }
 
-bool Session::Start(os::UniqueFd fd, tls::ServerContexts& contexts, tls::PolicyContextPtr policy) {
+bool Session::Start(os::UniqueFd fd, std::shared_ptr<tls::ServerContexts> contexts,
+                    tls::PolicyContextPtr policy) {
   NoteLocalAddress(fd.get());
   if (!client_.Open(std::move(fd))) return false;
-  handshake_ = contexts.Begin({.listener = listener().name,
-                               .service = config::ToString(listener().service),
-                               .tickets = settings_->tickets_enabled(),
-                               .ticket_lifetime_s = settings_->ticket_lifetime_s(),
-                               .policy = std::move(policy),
-                               .strict_sni = listener().strict_sni});
-  io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);
+  if (listener().tls == config::TlsMode::kImplicit) {
+    handshake_ = MakeHandshake(*contexts, std::move(policy));
+  } else {
+    opening_ = std::make_unique<Opening>(*this);
+    opening_->contexts = std::move(contexts);
+    opening_->policy = std::move(policy);
+  }
   client_.WantReceive(true);
   client_.Pump();
   return true;
+}
+
+void Session::Begin() {
+  if (!ScreenPeer()) BeginOpening();
+  // Of a handshake nothing waits to be decided before the client's first octets.
+  if (state_ != State::kHandshake) Decide();
 }
 
 // --- Events ---
@@ -65,9 +69,22 @@ void Session::OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableB
     if (state_ == State::kRelay) RelayToClient(slot, bytes);
     return;
   }
+  TakeFromClient(slot, bytes);
+}
+
+void Session::TakeFromClient(const ring::Slot& slot, MutableBytes bytes) {
   switch (state_) {
     case State::kProxyHeader:
       FeedProxyHeader(bytes);
+      return;
+    case State::kGreetingDelay:
+      SpokeWhileWaiting(bytes);
+      return;
+    case State::kDialog:
+      FeedDialog(bytes);
+      return;
+    case State::kRedirect:
+      FeedRedirect(bytes);
       return;
     case State::kHandshake:
       FeedHandshake(bytes);
@@ -91,6 +108,15 @@ void Session::OnTimer() {
   switch (state_) {
     case State::kProxyHeader:
       ProxyHeaderLate();
+      break;
+    case State::kGreetingDelay:
+      WaitedForGreeting();
+      break;
+    case State::kDialog:
+      DialogTimeout();
+      break;
+    case State::kRedirect:
+      Close(How::kHandshakeFailed, false);
       break;
     case State::kHandshake:
       CountFailure(tls::HandshakeFailure::kTimeout);
@@ -127,6 +153,13 @@ void Session::Decide() {
   switch (state_) {
     case State::kProxyHeader:
       DecideProxyHeader();
+      break;
+    case State::kGreetingDelay:
+    case State::kDialog:
+      DecideDialog();
+      break;
+    case State::kRedirect:
+      DecideRedirect();
       break;
     case State::kHandshake:
       DecideHandshake();
@@ -230,6 +263,10 @@ bool Session::RelayBroken() {
   return false;
 }
 
+bool Session::Paused(bool paused, size_t queued) {
+  return queued >= limits::kQueueHighWater || (paused && queued > limits::kQueueLowWater);
+}
+
 void Session::SetBackPressure() {
   client_paused_ = Paused(client_paused_, backend_.out().size());
   client_.WantReceive(!client_paused_);
@@ -253,6 +290,10 @@ void Session::End(mail::Occasion occasion, How how) {
   if (state_ == State::kFinishing || state_ == State::kClosing) return;
   if (state_ == State::kProxyHeader) {
     Close(how, false);
+  } else if (state_ == State::kGreetingDelay || state_ == State::kDialog) {
+    EndDialog(occasion, how);
+  } else if (state_ == State::kRedirect) {
+    Close(how, false);
   } else if (state_ == State::kHandshake) {
     CountFailure(tls::HandshakeFailure::kStopped);
     Close(how, false);
@@ -274,6 +315,7 @@ void Session::Finish(How how, bool reset_backend) {
   state_ = State::kFinishing;
   backend_.Close(reset_backend);
   client_.Keep({});
+  opening_ = nullptr;
   io_.timers.Arm(timer_, io_.now_ms + kFinishMs);
 }
 
@@ -284,6 +326,7 @@ void Session::Close(How how, bool reset_backend) {
   client_.Close(false);
   backend_.Close(reset_backend);
   handshake_ = nullptr;
+  opening_ = nullptr;
   client_.Keep({});
   Log();
 }
@@ -316,14 +359,14 @@ mail::Protocol Session::protocol() const {
 
 bool SessionTable::Add(SessionIo& io, Accepted accepted) {
   os::UniqueFd fd = std::move(accepted.fd);
-  const std::shared_ptr<tls::ServerContexts> contexts = std::move(accepted.contexts);
+  std::shared_ptr<tls::ServerContexts> contexts = std::move(accepted.contexts);
   tls::PolicyContextPtr policy = std::move(accepted.policy);
   auto session = std::make_unique<Session>(io, std::move(accepted));
-  if (!session->Start(std::move(fd), *contexts, std::move(policy))) return false;
+  if (!session->Start(std::move(fd), std::move(contexts), std::move(policy))) return false;
   Session& begun = *session.release();
   sessions_.PushBack(begun);
   ++size_;
-  begun.ScreenPeer();
+  begun.Begin();
   return true;
 }
 

@@ -1,8 +1,33 @@
 // The client's handshake. Bytes go to tls::Handshake as they come; what a partial message leaves
 // over is kept until more arrives.
+#include "postern/base/check.h"
 #include "postern/session/session.h"
 
 namespace postern::session {
+
+std::unique_ptr<tls::Handshake> Session::MakeHandshake(tls::ServerContexts& contexts,
+                                                       tls::PolicyContextPtr policy) {
+  return contexts.Begin({.listener = listener().name,
+                         .service = config::ToString(listener().service),
+                         .tickets = settings_->tickets_enabled(),
+                         .ticket_lifetime_s = settings_->ticket_lifetime_s(),
+                         .policy = std::move(policy),
+                         .strict_sni = listener().strict_sni});
+}
+
+void Session::BeginHandshake() {
+  // Nothing that came in plain text may be there for TLS to find.
+  POSTERN_CHECK(!client_.kept());
+  tls_ = TlsKind::kImplicit;
+  if (opening_ != nullptr) {
+    if (opening_->starting_tls) tls_ = TlsKind::kStartTls;
+    handshake_ = MakeHandshake(*opening_->contexts, std::move(opening_->policy));
+    opening_ = nullptr;  // and with it the dialog
+  }
+  heard_ = false;
+  state_ = State::kHandshake;
+  io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);
+}
 
 void Session::FeedHandshake(Bytes bytes) {
   heard_ = true;
@@ -11,6 +36,12 @@ void Session::FeedHandshake(Bytes bytes) {
   if (!io_.scratch.empty()) {
     client_.out().AppendCopy(io_.scratch);
     io_.scratch.clear();
+  }
+  if (progress.state == tls::HandshakeState::kFailed &&
+      handshake_->failure() == tls::HandshakeFailure::kPlainHttp &&
+      listener().service == config::Service::kHttp) {
+    BeginRedirect(wire);
+    return;
   }
   client_.Keep(wire.subspan(progress.consumed));
   switch (progress.state) {
@@ -29,7 +60,7 @@ void Session::Established() {
   client_.Secure(handshake_->TakeRecord());
   facts_ = std::move(handshake_->facts());
   handshake_ = nullptr;  // and with it the certificates
-  io_.counters.handshaking.Subtract();
+  NoLongerHandshaking();
   (facts_.resumed ? io_.counters.handshakes_resumed : io_.counters.handshakes_full).Add();
   BeginConnecting();
   if (!client_.kept()) return;
@@ -49,6 +80,11 @@ void Session::HandshakeFailed() {
   } else {
     Finish(How::kHandshakeFailed, false);
   }
+}
+
+void Session::NoLongerHandshaking() {
+  if (handshaking_) io_.counters.handshaking.Subtract();
+  handshaking_ = false;
 }
 
 void Session::CountFailure(tls::HandshakeFailure failure) {

@@ -3,6 +3,18 @@
 
 namespace postern::session {
 
+std::string_view Session::TlsText(TlsKind kind) {
+  switch (kind) {
+    case TlsKind::kOff:
+      return "off";
+    case TlsKind::kImplicit:
+      return "implicit";
+    case TlsKind::kStartTls:
+      return "starttls";
+  }
+  return "unknown";
+}
+
 void Session::Log() const {
   const auto* peer = reinterpret_cast<const sockaddr*>(peer_.data());
   const socklen_t size = peer->sa_family == AF_INET6 ? 28 : 16;
@@ -11,6 +23,7 @@ void Session::Log() const {
   if (proxied_ != nullptr) line.Field("proxy", proxied_->proxy);
   line.Field("listener", listener().name);
   line.Field("service", config::ToString(listener().service));
+  line.Field("tls", TlsText(tls_));
   line.Field("sni", facts_.sni);
   line.Field("tls_version", facts_.version);
   line.Field("cipher", facts_.cipher);
@@ -31,6 +44,7 @@ void Session::Log() const {
   line.FieldMs("duration", age_ms());
   line.Field("generation", settings_->number());
   line.Field("how", ToString(how_));
+  if (dialog_end_ != mail::DialogEnd::kNone) line.Field("dialog", mail::ToString(dialog_end_));
   if (failure_ != tls::HandshakeFailure::kNone) line.Field("failure", tls::ToString(failure_));
   line.Field("reason", reason_);
 }

@@ -95,14 +95,16 @@ std::string NewId() {
 }  // namespace
 
 void Session::NoteLocalAddress(int fd) {
+  if (listener().service == config::Service::kHttp) https_port_ = os::LocalAddress(fd).port();
   if (settings_->backends()[listener().backend].proxy == config::ProxyOut::kOff) return;
   proxied_ = std::make_unique<Proxied>();
   proxied_->local = os::LocalAddress(fd);
 }
 
-void Session::ScreenPeer() {
+// Whether a header has to come first, or the connection is not let in at all.
+bool Session::ScreenPeer() {
   const config::ProxyAcceptance& proxy = listener().proxy;
-  if (proxy.in == config::ProxyIn::kOff) return;
+  if (proxy.in == config::ProxyIn::kOff) return false;
   const auto* peer = reinterpret_cast<const sockaddr*>(peer_.data());
   const os::SocketAddress address(
       peer, peer->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
@@ -111,11 +113,11 @@ void Session::ScreenPeer() {
   if (!listed) {
     reason_ = "the listener takes connections from the networks of proxy_from alone";
     Close(How::kNotAProxy, false);
-    Decide();
-    return;
+    return true;
   }
   state_ = State::kProxyHeader;
   io_.timers.Arm(timer_, io_.now_ms + proxy.timeout_ms);
+  return true;
 }
 
 void Session::FeedProxyHeader(Bytes bytes) {
@@ -135,11 +137,10 @@ void Session::FeedProxyHeader(Bytes bytes) {
   }
   TakeProxyHeader(parsed.header);
   client_.Keep(wire.subspan(parsed.consumed));
-  const std::vector<std::byte> left = client_.TakeKept();
+  std::vector<std::byte> left = client_.TakeKept();
   heard_ = false;
-  state_ = State::kHandshake;
-  io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);
-  if (!left.empty()) FeedHandshake(left);
+  BeginOpening();
+  if (!left.empty()) TakeFromClient(ring::Slot(), left);
 }
 
 // What the header leaves open (UNKNOWN, LOCAL, a UNIX socket) stays as the connection itself says.
@@ -153,6 +154,7 @@ void Session::TakeProxyHeader(const mail::ProxyHeader& header) {
                                                                        : sizeof(sockaddr_in6))
                         .ToString();
   proxied_->local = SocketAddressOf(header.family, header.destination);
+  if (https_port_ != 0) https_port_ = header.destination.port;
   const os::SocketAddress client = SocketAddressOf(header.family, header.source);
   peer_ = {};
   std::memcpy(peer_.data(), client.bytes().data(), client.bytes().size());
@@ -187,7 +189,8 @@ void Session::QueueProxyHeader() {
     proxied_->id = NewId();
     header.unique_id = proxied_->id;
     header.authority = facts_.sni;
-    header.tls = mail::ProxyTls{.version = facts_.version, .cipher = facts_.cipher};
+    if (client_.secure())
+      header.tls = mail::ProxyTls{.version = facts_.version, .cipher = facts_.cipher};
   }
   std::vector<std::byte> octets;
   mail::WriteProxyHeader(header, FormatOf(out), octets);

@@ -45,7 +45,11 @@ enum class DialogEnd : uint8_t {
   kTooManyCommands,  // limits::kMaxDialogCommands
   kSpokeFirst,       // before the greeting, on a listener that waits for that
   kForeign,          // another protocol: HTTP, or TLS where plain text is spoken first
+  kTimeout,          // TLS did not begin in time (the session's to say, as the next two)
+  kGone,             // the client went away
+  kStopped,          // Postern was stopped meanwhile
 };
+inline constexpr size_t kDialogEnds = static_cast<size_t>(DialogEnd::kStopped) + 1;
 std::string_view ToString(DialogEnd end);  // "injection": for logs and metrics
 
 class ClientDialog {

@@ -14,6 +14,7 @@
 #include "postern/base/bytes.h"
 #include "postern/base/intrusive_list.h"
 #include "postern/generation/settings.h"
+#include "postern/mail/client_dialog.h"
 #include "postern/mail/proxy_header.h"
 #include "postern/mail/replies.h"
 #include "postern/os/socket_address.h"
@@ -21,6 +22,7 @@
 #include "postern/relay/backend_picker.h"
 #include "postern/relay/stream.h"
 #include "postern/ring/timer_wheel.h"
+#include "postern/session/keyword_cache.h"
 #include "postern/session/secure_stream.h"
 #include "postern/session/session_end.h"
 #include "postern/shm/counters.h"
@@ -43,8 +45,9 @@ struct SessionIo {
   relay::BackendPicker& picker;
   shm::WorkerCounters& counters;
   SessionTable& table;
-  const uint64_t& now_ms;           // the worker's clock, set once per turn
-  std::vector<std::byte>& scratch;  // for short outputs of TLS; empty between calls
+  const uint64_t& now_ms;            // the worker's clock, set once per turn
+  std::vector<std::byte>& scratch;   // for short outputs of TLS; empty between calls
+  KeywordCache* keywords = nullptr;  // null: nothing is known of any server
 };
 
 // Accepted is a fresh connection and the generation it begins (and ends) on.
@@ -69,9 +72,12 @@ class Session final : private relay::StreamOwner {
   friend class SessionTable;
 
   enum class State : uint8_t {
-    kProxyHeader,  // a proxy has to say first who the client is
-    kHandshake,    // bytes from the client go to handshake_
-    kConnecting,   // TLS stands; a back end is being connected
+    kProxyHeader,    // a proxy has to say first who the client is
+    kGreetingDelay,  // the client is given time to speak: TLS (tls = "auto"), or too early
+    kDialog,         // plain text, until the client asks for TLS or goes on without
+    kRedirect,       // plain HTTP where TLS is spoken: the client is sent to https
+    kHandshake,      // bytes from the client go to handshake_
+    kConnecting,     // TLS stands (or is not wanted); a back end is being connected
     kRelay,
     kFinishing,  // last words to the client; what it still sends is dropped
     kClosing,    // waiting for the last completions
@@ -82,10 +88,16 @@ class Session final : private relay::StreamOwner {
   void OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableBytes bytes) override;
   void OnStreamSettled(relay::Stream& stream) override;
 
-  bool Start(os::UniqueFd fd, tls::ServerContexts& contexts, tls::PolicyContextPtr policy);
+  // What the log calls `tls`: how TLS began. kOff: it did not.
+  enum class TlsKind : uint8_t { kOff, kImplicit, kStartTls };
+
+  bool Start(os::UniqueFd fd, std::shared_ptr<tls::ServerContexts> contexts,
+             tls::PolicyContextPtr policy);
+  void Begin();  // may destroy the session
+  void TakeFromClient(const ring::Slot& slot, MutableBytes bytes);
 
   // PROXY protocol (session_proxy.cc)
-  void ScreenPeer();  // may destroy the session
+  bool ScreenPeer();
   void FeedProxyHeader(Bytes bytes);
   void TakeProxyHeader(const mail::ProxyHeader& header);
   void DecideProxyHeader();
@@ -93,11 +105,36 @@ class Session final : private relay::StreamOwner {
   void NoteLocalAddress(int fd);
   void QueueProxyHeader();
 
+  // Plain text before TLS, or in its place (session_dialog.cc)
+  void BeginOpening();
+  void BeginWaiting(uint64_t wait_ms);
+  void SpokeWhileWaiting(Bytes bytes);
+  void PlainTextFirst(Bytes bytes);
+  void WaitedForGreeting();
+  void BeginDialog();
+  void FeedDialog(Bytes bytes);
+  bool AnswerEhlo(std::string& reply);
+  void TakeKeywords(const mail::EhloKeywords* keywords);  // may destroy the session
+  void TakeStep(const mail::ClientDialog::Step& step);
+  void RefuseDialog(mail::DialogEnd end);
+  void CountDialog(mail::DialogEnd end);
+  void DecideDialog();
+  void DialogTimeout();
+  void EndDialog(mail::Occasion occasion, How how);
+  void BeginPlain();
+  void BeginRedirect(Bytes wire);
+  void FeedRedirect(Bytes bytes);
+  void DecideRedirect();
+
   // Handshake (session_handshake.cc)
+  std::unique_ptr<tls::Handshake> MakeHandshake(tls::ServerContexts& contexts,
+                                                tls::PolicyContextPtr policy);
+  void BeginHandshake();
   void FeedHandshake(Bytes bytes);
   void Established();
   void HandshakeFailed();
   void CountFailure(tls::HandshakeFailure failure);
+  void NoLongerHandshaking();
 
   // Back end (session_backend.cc)
   void BeginConnecting();
@@ -116,6 +153,7 @@ class Session final : private relay::StreamOwner {
   void DecideRelay();
   bool RelayBroken();
   void DecideFinishing();
+  static bool Paused(bool paused, size_t queued);
   void SetBackPressure();
   void OnTimer();
   void Finish(How how, bool reset_backend);
@@ -124,6 +162,7 @@ class Session final : private relay::StreamOwner {
 
   // One line per connection (session_log.cc)
   void Log() const;
+  static std::string_view TlsText(TlsKind kind);
 
   const generation::ListenerSettings& listener() const {
     return settings_->listeners()[listener_index_];
@@ -137,11 +176,15 @@ class Session final : private relay::StreamOwner {
   uint32_t listener_index_;
   State state_ = State::kHandshake;
   How how_ = How::kOpen;
+  TlsKind tls_ = TlsKind::kOff;
+  bool handshaking_ = true;     // counted as not yet through the handshake
   bool heard_ = false;          // the client has sent something
   bool client_done_ = false;    // the client ended its direction, or hung up behind our end
   bool client_paused_ = false;  // back pressure: not reading from the client
   bool backend_paused_ = false;
   tls::HandshakeFailure failure_ = tls::HandshakeFailure::kNone;
+  mail::DialogEnd dialog_end_ = mail::DialogEnd::kNone;
+  uint16_t https_port_ = 0;  // of service http: where the client came in
   alignas(
       uint32_t) std::array<std::byte, 28> peer_{};  // a sockaddr_in or sockaddr_in6, hence aligned
   uint64_t started_ms_;
@@ -164,6 +207,26 @@ class Session final : private relay::StreamOwner {
     std::string id;           // what the back end was told as the connection's unique ID
   };
   std::unique_ptr<Proxied> proxied_;
+  // What a session needs until its TLS begins; null from then on, and for those that begin with it.
+  struct Opening final : KeywordWaiter {
+    explicit Opening(Session& of) : session(of) {}
+    void OnKeywords(const mail::EhloKeywords* keywords) override;
+
+    Session& session;
+    std::shared_ptr<tls::ServerContexts> contexts;
+    tls::PolicyContextPtr policy;
+    std::unique_ptr<mail::ClientDialog> dialog;
+    uint64_t deadline_ms = 0;      // of the dialog
+    bool awaits_keywords = false;  // the answer to EHLO waits for them
+    bool starting_tls = false;     // the answer to STARTTLS is on its way
+  };
+  std::unique_ptr<Opening> opening_;
+  // Of a client that goes on without TLS behind a dialog: how it introduced itself there.
+  struct Introduction {
+    std::string name;       // empty: it did not
+    bool extended = false;  // EHLO or LHLO rather than HELO
+  };
+  std::unique_ptr<Introduction> introduction_;
 };
 
 // SessionTable owns a worker's sessions.

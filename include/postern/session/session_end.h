@@ -13,8 +13,10 @@ enum class How : uint8_t {
   kClientClosed,  // the client ended first, cleanly
   kServerClosed,  // the back end ended first, cleanly
   kIdleTimeout,
-  kNotAProxy,    // the listener is for proxies, and the client is none of them
-  kProxyHeader,  // a proxy's header is bad, late or cut off
+  kNotAProxy,      // the listener is for proxies, and the client is none of them
+  kProxyHeader,    // a proxy's header is bad, late or cut off
+  kDialogTimeout,  // TLS was not begun in time
+  kDialogRefused,  // the dialog before TLS ended the connection; its end is logged beside
   kHandshakeTimeout,
   kHandshakeFailed,
   kBackendUnreachable,

@@ -1,6 +1,6 @@
 // Counters of one worker: a shared page per worker, written by it alone and read by the master, so
-// that status and metrics ask nobody. Layout version 2, 2026-11-22 (1 had no
-// counters by reason).
+// that status and metrics ask nobody. Layout version 3, 2026-11-23 (1 had no
+// counters of failed handshakes by reason, 2 none of connections that begin in plain text).
 #pragma once
 
 #include <array>
@@ -28,6 +28,8 @@ class Counter {
 
 // Reasons of failed handshakes; their numbers are tls::HandshakeFailure's.
 inline constexpr size_t kFailureKinds = 24;
+// Ends of dialogs before TLS; their numbers are mail::DialogEnd's.
+inline constexpr size_t kDialogEndKinds = 16;
 
 // Counters survive the worker's death: its successor goes on counting in the same page, after it
 // has set the gauges (marked so) to zero.
@@ -47,6 +49,8 @@ struct WorkerCounters {
   Counter log_lines_dropped;                    // lines lost to a stuck or full log
   Counter generation;                           // gauge: number of the generation in use
   std::array<Counter, kFailureKinds> failures;  // of handshakes_failed, by reason
+  Counter plain;                                // connections that went on without TLS
+  std::array<Counter, kDialogEndKinds> dialogs_ended;  // before TLS, by how
 };
 
 }  // namespace postern::shm

@@ -74,7 +74,8 @@ class ToyRecordLayer final : public tls::Record {
   std::string output_;
 };
 
-// The toy handshake: "HELLO\n" is answered with "WELCOME\n" and establishes; "BAD..." fails with
+// The toy handshake: "HELLO\n", with or without the type of a handshake record ("\x16") in front,
+// is answered with "WELCOME\n" and establishes; "BAD..." fails with
 // "ALERT\n".
 class ToyHandshake final : public tls::Handshake {
  public:
@@ -88,17 +89,27 @@ class ToyHandshake final : public tls::Handshake {
       say("ALERT\n");
       return {tls::HandshakeState::kFailed, wire.size()};
     }
-    if (text.size() < 6) return {tls::HandshakeState::kNeedMore, 0};
+    if (text.starts_with("GET ")) {
+      failure_ = tls::HandshakeFailure::kPlainHttp;
+      return {tls::HandshakeState::kFailed, wire.size()};
+    }
+    const size_t size = text.starts_with('\x16') ? 7 : 6;
+    if (text.size() < size) return {tls::HandshakeState::kNeedMore, 0};
+    if (text.substr(size - 6, 6) != "HELLO\n") {
+      failure_ = tls::HandshakeFailure::kPlainText;
+      return {tls::HandshakeState::kFailed, wire.size()};
+    }
     say("WELCOME\n");
-    return {tls::HandshakeState::kEstablished, 6};
+    return {tls::HandshakeState::kEstablished, size};
   }
-  tls::HandshakeFailure failure() const override { return tls::HandshakeFailure::kProtocol; }
+  tls::HandshakeFailure failure() const override { return failure_; }
   const std::string& failure_detail() const override { return detail_; }
   tls::HandshakeFacts& facts() override { return facts_; }
   std::unique_ptr<tls::Record> TakeRecord() override { return std::make_unique<ToyRecordLayer>(); }
 
  private:
   std::string detail_ = "toy";
+  tls::HandshakeFailure failure_ = tls::HandshakeFailure::kProtocol;
   tls::HandshakeFacts facts_;
 };
 
@@ -141,6 +152,10 @@ struct HarnessOptions {
   uint32_t slots = 64;
   config::ProxyAcceptance proxy_in;
   config::ProxyOut proxy_out = config::ProxyOut::kOff;
+  config::TlsMode tls = config::TlsMode::kImplicit;
+  bool require_tls = true;
+  uint64_t greeting_delay_ms = 0;
+  KeywordCache* keywords = nullptr;
 };
 
 class Harness {
@@ -160,7 +175,8 @@ class Harness {
     backend_io = std::make_unique<relay::StreamIo>(*ring, *backend_pool, starved_backends, false);
     tls_backend_io = std::make_unique<relay::StreamIo>(*ring, *client_pool, starved_clients, false);
     io = std::make_unique<SessionIo>(*client_io, *plain_client_io, *backend_io, *tls_backend_io,
-                                     timers, picker, counters, table, now_ms, scratch);
+                                     timers, picker, counters, table, now_ms, scratch,
+                                     options.keywords);
     auto listener = os::MakeListener(*os::SocketAddress::FromIp("127.0.0.1", 0), {});
     REQUIRE(listener);
     backend_listener = std::move(*listener);
@@ -314,7 +330,11 @@ class Harness {
     listener.service = options.service;
     listener.backend = "mail";
     listener.proxy = options.proxy_in;
-    listener.timeouts = {.handshake_ms = 10'000, .idle_ms = 300'000};
+    listener.timeouts = {.handshake_ms = 10'000, .dialog_ms = 60'000, .idle_ms = 300'000};
+    listener.tls = options.tls;
+    listener.require_tls = options.require_tls;
+    listener.greeting_delay_ms = options.greeting_delay_ms;
+    listener.host_name = "mx.test";
     config.listeners.push_back(listener);
     const auto image = generation::BuildSettings(config, 7, {}, resolved);
     auto memory = os::MakeSealed("settings", image);
