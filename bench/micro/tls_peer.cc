@@ -107,6 +107,12 @@ bool Client::Sees(int version, KeyKind kind) const {
          EVP_PKEY_eq(X509_get0_pubkey(certificate.get()), KeyOf(kind)) == 1;
 }
 
+std::vector<std::byte> Client::PeerCertificate() const {
+  const pki::X509Ptr certificate(SSL_get1_peer_certificate(ssl_));
+  POSTERN_CHECK(certificate != nullptr);
+  return CertificateDer(certificate.get());
+}
+
 const char* Client::cipher() const { return SSL_get_cipher_name(ssl_); }
 
 SSL_SESSION* Client::TakeSession() { return SSL_get1_session(ssl_); }

@@ -39,6 +39,7 @@ class Client {
   // Whether the connection has this version, and the server this key.
   bool Sees(int version, KeyKind kind) const;
   const char* cipher() const;
+  std::vector<std::byte> PeerCertificate() const;  // DER
   // Seals application data as the client, and opens what the server sealed.
   std::vector<std::byte> Write(Bytes plain);
   std::vector<std::byte> Read(Bytes wire);
