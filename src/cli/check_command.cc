@@ -104,7 +104,8 @@ std::expected<Checked, std::vector<Error>> CheckFile(const std::string& path) {
   std::vector<Error> faults = CheckUser(trial.config.process);
   const std::vector<Error> lacking = tls::CheckPolicies(trial.config);
   faults.insert(faults.end(), lacking.begin(), lacking.end());
-  auto generation = generation::Compile(trial, nullptr, 1, MayAsk());
+  auto generation = generation::Compile(
+      trial, nullptr, 1, MayAsk() ? generation::Occasion::kStart : generation::Occasion::kReload);
   if (!generation.has_value()) {
     faults.insert(faults.end(), generation.error().begin(), generation.error().end());
   }

@@ -201,6 +201,7 @@ void ReadCertificates(Reading& reading) {
               reading.reporter, "*");
   }
   table.Bool("strict_sni", certificates.strict_sni);
+  table.Bool("watch", certificates.watch);
   const std::string_view remedy =
       "begin each pair with the line [[certificates.pair]], brackets doubled";
   if (const auto* pairs = table.Child<toml::array>("pair", "a list of tables", remedy)) {

@@ -14,8 +14,8 @@ namespace {
 
 class Reader {
  public:
-  Reader(std::vector<Error>& faults, std::vector<Error>& warnings)
-      : faults_(faults), warnings_(warnings) {}
+  Reader(const Sources* previous, std::vector<Error>& faults, std::vector<Error>& warnings)
+      : previous_(previous), faults_(faults), warnings_(warnings) {}
 
   uint32_t OfClients(const config::ClientCertificates& clients) {
     if (clients.mode == config::ClientMode::kOff) return kNoTrust;
@@ -55,7 +55,8 @@ class Reader {
             "name a PEM file with the authorities' certificates that can be read";
       }
       faults_.push_back(std::move(trust.error()));
-      trust.emplace();
+      const bool had = previous_ != nullptr && number < previous_->trust.size();
+      trust = had ? previous_->trust[number] : pki::Trust();
     }
     for (Error& warning : trust->warnings) {
       warning.where = warnings_where;
@@ -65,6 +66,7 @@ class Reader {
     return number;
   }
 
+  const Sources* previous_;
   std::vector<Error>& faults_;
   std::vector<Error>& warnings_;
   std::map<std::pair<std::string, std::vector<std::string>>, uint32_t> known_;
@@ -73,10 +75,10 @@ class Reader {
 
 }  // namespace
 
-ReadTrust ReadAuthorities(const config::Config& config, std::vector<Error>& faults,
-                          std::vector<Error>& warnings) {
+ReadTrust ReadAuthorities(const config::Config& config, const Sources* previous,
+                          std::vector<Error>& faults, std::vector<Error>& warnings) {
   ReadTrust read;
-  Reader reader(faults, warnings);
+  Reader reader(previous, faults, warnings);
   for (const config::Listener& listener : config.listeners) {
     read.of_listener.push_back(reader.OfClients(listener.clients));
   }

@@ -47,8 +47,8 @@ std::expected<Listing, int> List(const std::string& path) {
   return listing;
 }
 
-void ListDirectory(const config::Certificates& certificates, std::vector<CertificateFiles>& files,
-                   std::vector<Error>& faults) {
+void ListDirectory(const config::Certificates& certificates, bool keyless,
+                   std::vector<CertificateFiles>& files, std::vector<Error>& faults) {
   const std::string& path = certificates.directory;
   if (path.empty()) return;
   const auto listing = List(path);
@@ -84,7 +84,7 @@ void ListDirectory(const config::Certificates& certificates, std::vector<Certifi
     if (const std::string staple = path + "/" + name + ".ocsp"; Exists(staple)) {
       entry.staple_path = staple;
     }
-    if (!Exists(names.key)) {
+    if (!keyless && !Exists(names.key)) {
       faults.push_back(
           {fmt::format("{} has no key: {} does not exist", names.certificate, names.key),
            fmt::format("put the private key there, or move {}.crt away", name), entry.where});
@@ -97,7 +97,7 @@ void ListDirectory(const config::Certificates& certificates, std::vector<Certifi
 }  // namespace
 
 std::vector<CertificateFiles> ListCertificates(const config::Certificates& certificates,
-                                               std::vector<Error>& faults) {
+                                               std::vector<Error>& faults, bool keyless) {
   std::vector<CertificateFiles> files;
   for (const config::CertificatePair& pair : certificates.pairs) {
     files.push_back({pair.name,
@@ -109,7 +109,7 @@ std::vector<CertificateFiles> ListCertificates(const config::Certificates& certi
                      false,
                      pair.ocsp});
   }
-  ListDirectory(certificates, files, faults);
+  ListDirectory(certificates, keyless, files, faults);
   return files;
 }
 

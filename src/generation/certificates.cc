@@ -31,10 +31,10 @@ std::string FileStem(const std::string& path) {
 class Collector {
  public:
   Collector(const config::Certificates& certificates, const Sources* previous, SegmentCache& cache,
-            bool may_ask, std::vector<Error>& faults, std::vector<Error>& warnings)
+            Occasion occasion, std::vector<Error>& faults, std::vector<Error>& warnings)
       : certificates_(certificates),
         cache_(cache),
-        may_ask_(may_ask),
+        occasion_(occasion),
         faults_(faults),
         warnings_(warnings) {
     if (previous == nullptr) return;
@@ -45,7 +45,8 @@ class Collector {
 
   Collected Run(const std::vector<config::Backend>& backends) {
     const size_t faults_before = faults_.size();
-    const std::vector<CertificateFiles> all = ListCertificates(certificates_, faults_);
+    const std::vector<CertificateFiles> all =
+        ListCertificates(certificates_, faults_, occasion_ == Occasion::kWatch);
     listing_failed_ = faults_.size() > faults_before;
     for (const CertificateFiles& files : all) Take(files);
     ChooseDefault();
@@ -73,7 +74,11 @@ class Collector {
     Candidate candidate;
     if (known != nullptr && known->chain_path == files.files.chain && Unchanged(*known)) {
       candidate.kept = known;
-    } else if (!Read(files, known, candidate)) {
+    } else if (Read(files, known, candidate)) {
+      // Taken.
+    } else if (occasion_ == Occasion::kWatch && known != nullptr) {
+      candidate.kept = known;
+    } else {
       if (files.given_name.empty()) {
         a_name_is_unknown_ = true;
       } else {
@@ -104,6 +109,8 @@ class Collector {
       candidate.kept = known;
     } else if (Read(*files, known, candidate)) {
       candidate.changed->names.clear();
+    } else if (occasion_ == Occasion::kWatch && known != nullptr) {
+      candidate.kept = known;
     } else {
       return;
     }
@@ -140,12 +147,12 @@ class Collector {
   // Read fills `candidate` from the files; false after a fault.
   bool Read(const CertificateFiles& files, const StoredPtr& known, Candidate& candidate) {
     pki::PairFiles where = files.files;
-    where.may_ask = may_ask_;
+    where.may_ask = occasion_ == Occasion::kStart;
     Result<pki::Pair> pair = pki::LoadPair(where);
     if (!pair) {
       Error fault = std::move(pair.error());
       fault.where = files.where;
-      faults_.push_back(std::move(fault));
+      (occasion_ == Occasion::kWatch ? collected_.waiting : faults_).push_back(std::move(fault));
       return false;
     }
     ++collected_.read;
@@ -200,6 +207,10 @@ class Collector {
     if (!staple) {
       Error warning = std::move(staple.error());
       warning.where = files.where;
+      if (occasion_ == Occasion::kWatch && StapleStillHolds(candidate, now)) {
+        collected_.waiting.push_back(std::move(warning));
+        return;
+      }
       warnings_.push_back(std::move(warning));
       return DropStaple(candidate);
     }
@@ -208,6 +219,12 @@ class Collector {
     changed.staple_stamp = staple->stamp;
     changed.staple_until = staple->good_until;
     if (!SameStaple(changed, *staple)) candidate.fresh_staple = std::move(*staple);
+  }
+
+  // Whether the response of before may go on. Not with a certificate that is new: it is another's.
+  static bool StapleStillHolds(const Candidate& candidate, std::time_t now) {
+    const StoredCertificate& stored = candidate.get();
+    return !candidate.fresh && stored.location.staple_length != 0 && stored.staple_until > now;
   }
 
   static void DropStaple(Candidate& candidate) {
@@ -351,7 +368,7 @@ class Collector {
 
   const config::Certificates& certificates_;
   SegmentCache& cache_;
-  bool may_ask_;
+  Occasion occasion_;
   std::vector<Error>& faults_;
   std::vector<Error>& warnings_;
   std::map<Key, StoredPtr> known_;
@@ -365,16 +382,17 @@ class Collector {
 
 Collected Collect(const config::Certificates& certificates,
                   const std::vector<config::Backend>& backends, const Sources* previous,
-                  SegmentCache& cache, bool may_ask, std::vector<Error>& faults,
+                  SegmentCache& cache, Occasion occasion, std::vector<Error>& faults,
                   std::vector<Error>& warnings) {
-  return Collector(certificates, previous, cache, may_ask, faults, warnings).Run(backends);
+  return Collector(certificates, previous, cache, occasion, faults, warnings).Run(backends);
 }
 
 std::vector<Error> CheckCertificates(const config::Certificates& certificates, bool may_ask) {
   std::vector<Error> faults;
   std::vector<Error> warnings;
   SegmentCache cache;
-  Collect(certificates, {}, nullptr, cache, may_ask, faults, warnings);
+  Collect(certificates, {}, nullptr, cache, may_ask ? Occasion::kStart : Occasion::kReload, faults,
+          warnings);
   return faults;
 }
 

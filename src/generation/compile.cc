@@ -168,17 +168,20 @@ void WarnOfLostNames(const IndexImage& image, const IndexInput& input, const Whe
   }
 }
 
-PartPtr PartOf(const GenerationPtr& generation, PartKind kind) {
-  if (generation == nullptr) return nullptr;
-  for (const PartPtr& part : generation->parts) {
+PartPtr PartOf(const Generation& generation, PartKind kind) {
+  for (const PartPtr& part : generation.parts) {
     if (part->kind() == kind) return part;
   }
   return nullptr;
 }
 
+bool SameTrust(const pki::Trust& a, const pki::Trust& b) {
+  return a.certificates == b.certificates && a.crls == b.crls;
+}
+
 // IndexPart takes the previous index when it says the same.
 Result<PartPtr> IndexPart(const std::vector<std::byte>& octets, const GenerationPtr& previous) {
-  const PartPtr before = PartOf(previous, PartKind::kIndex);
+  const PartPtr before = previous == nullptr ? nullptr : PartOf(*previous, PartKind::kIndex);
   if (before != nullptr && before->size() == octets.size()) {
     const Result<os::Mapping> mapping = os::MapFd(before->fd(), os::MapMode::kReadOnly);
     if (mapping && std::ranges::equal(mapping->bytes(), Bytes(octets))) return before;
@@ -218,7 +221,7 @@ Status AddCertificates(Collected& collected, SegmentCache& cache, const Where& w
 
 std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& loaded,
                                                          const GenerationPtr& previous,
-                                                         uint64_t number, bool may_ask) {
+                                                         uint64_t number, Occasion occasion) {
   const config::Config& config = loaded.config;
   const Sources* before = previous != nullptr ? previous->sources.get() : nullptr;
   auto generation = std::make_shared<Generation>();
@@ -227,7 +230,7 @@ std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& l
   std::vector<Error> faults;
 
   SegmentCache cache;
-  Collected collected = Collect(config.certificates, config.backends, before, cache, may_ask,
+  Collected collected = Collect(config.certificates, config.backends, before, cache, occasion,
                                 faults, generation->warnings);
   const Sockets sockets = ListSockets(config, *generation, faults);
   Resolver resolver(before, *sources, faults, generation->warnings);
@@ -237,7 +240,9 @@ std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& l
       servers.push_back(resolver.Resolve(backend, server));
     }
   }
-  const ReadTrust trust = ReadAuthorities(config, faults, generation->warnings);
+  std::vector<Error>& unreadable =
+      occasion == Occasion::kWatch && before != nullptr ? collected.waiting : faults;
+  ReadTrust trust = ReadAuthorities(config, before, unreadable, generation->warnings);
   if (!faults.empty()) return std::unexpected(std::move(faults));
 
   Result<PartPtr> settings =
@@ -255,8 +260,17 @@ std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& l
     if (certificate == kNoCertificate) continue;
     generation->summaries[certificate].backend = config.backends[i].name;
   }
+  sources->trust = std::move(trust.sets);
+  generation->waiting = std::move(collected.waiting);
   generation->sources = std::move(sources);
   return generation;
+}
+
+bool ServesTheSame(const Generation& a, const Generation& b) {
+  if (a.sources == nullptr || b.sources == nullptr) return false;
+  // The index names segments and places, so an equal one has everything in the same place.
+  return PartOf(a, PartKind::kIndex) == PartOf(b, PartKind::kIndex) &&
+         std::ranges::equal(a.sources->trust, b.sources->trust, SameTrust);
 }
 
 }  // namespace postern::generation

@@ -11,6 +11,7 @@
 #include "postern/generation/part.h"
 #include "postern/os/socket_address.h"
 #include "postern/pki/certificate.h"
+#include "postern/pki/trust.h"
 
 namespace postern::generation {
 
@@ -67,6 +68,8 @@ using StoredPtr = std::shared_ptr<const StoredCertificate>;
 
 struct Sources {
   std::vector<StoredPtr> certificates;
+  // The authorities of clients, numbered as the sets of files in the configuration.
+  std::vector<pki::Trust> trust;
   // Addresses by "host:port" text, of the names that resolved.
   std::map<std::string, std::vector<os::SocketAddress>> resolved;
 };

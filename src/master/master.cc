@@ -47,8 +47,8 @@ int Refuse(const std::vector<Error>& faults) {
 MasterOptions Options(const std::string& config_path) {
   MasterOptions options;
   options.config_path = config_path;
-  options.load = [config_path](const generation::GenerationPtr& previous, uint64_t number) {
-    return LoadGeneration(config_path, previous, number, false);
+  options.load = [config_path](const LoadRequest& request) {
+    return LoadGeneration(config_path, request);
   };
   options.spawn = [](uint32_t id, int channel) {
     return os::SpawnSelf({"worker", "--id", fmt::to_string(id)}, {{channel, worker::kChannelFd}});
@@ -61,7 +61,7 @@ MasterOptions Options(const std::string& config_path) {
 int RunMaster(const std::string& config_path) {
   if (Status set = SetUpProcess(); !set) return Refuse({set.error()});
   // Signals still act as by default here: Ctrl-C ends a start that hangs in the resolver.
-  LoadOutcome first = LoadGeneration(config_path, nullptr, 1, true);
+  LoadOutcome first = LoadGeneration(config_path, {nullptr, 1});
   if (!first) return Refuse(first.error());
 
   std::vector<Error> faults;

@@ -41,7 +41,8 @@ MasterProcess::MasterProcess(MasterOptions options, LoadedGeneration& first)
       config_(std::move(first.config)),
       started_ms_(os::MonotonicMs()),
       tickets_rotated_ms_(started_ms_),
-      log_(std::make_unique<MasterLog>()) {
+      log_(std::make_unique<MasterLog>()),
+      first_watched_state_(first.watched_state) {
   first_.generation = std::move(first.generation);
   if (manager_.watchdog_ms()) watchdog_due_ms_ = started_ms_;
 }
@@ -125,11 +126,20 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity) {
 
   auto reloader =
       Reloader::Create(config_, supervisor_->size(), *rollout_, *log_, options_.load,
-                       [this](const config::Config& config, std::optional<LogTarget> target) {
-                         Adopt(config, std::move(target));
+                       [this](const LoadedGeneration& loaded, std::optional<LogTarget> target) {
+                         Adopt(loaded, std::move(target));
                        });
   if (!reloader) return std::unexpected(reloader.error());
   reloader_ = std::move(*reloader);
+
+  CertificateWatch::Options watching;
+  watching.busy = [this] { return reloader_->busy(); };
+  watching.reload = [this](Reloader::FilesAnswer answer, uint64_t now_ms) {
+    reloader_->RequestFiles(std::move(answer), now_ms);
+  };
+  auto watch = CertificateWatch::Create(std::move(watching));
+  if (!watch) return std::unexpected(watch.error());
+  watch_ = std::move(*watch);
   return {};
 }
 
@@ -158,8 +168,9 @@ void MasterProcess::Started(const Status& status) {
   stage_ = Stage::kServing;
   LogServing();
   TellServing();
+  watch_->Follow(config_, first_watched_state_);
   for (Reloader::Answer& answer : std::exchange(early_reloads_, {})) {
-    reloader_->Request(std::move(answer), os::MonotonicMs());
+    reloader_->Request(std::move(answer), os::MonotonicMs(), "an order before the start");
   }
 }
 
@@ -206,6 +217,7 @@ std::optional<uint64_t> MasterProcess::NextDeadlineMs() const {
   consider(watchdog_due_ms_);
   consider(supervisor_->NextDeadlineMs());
   consider(rollout_->NextDeadlineMs());
+  consider(watch_->NextDeadlineMs());
   if (control_ != nullptr) consider(control_->NextDeadlineMs());
   return next;
 }
@@ -215,6 +227,7 @@ std::optional<uint64_t> MasterProcess::NextDeadlineMs() const {
 void MasterProcess::Turn() {
   std::vector<pollfd> fds = {{signals_.get(), POLLIN, 0}, {reloader_->fd(), POLLIN, 0}};
   supervisor_->AddPollFds(fds);
+  watch_->AddPollFds(fds);
   if (control_ != nullptr) control_->AddPollFds(fds);
   const uint64_t before_ms = os::MonotonicMs();
   const uint64_t deadline_ms = *NextDeadlineMs();
@@ -230,6 +243,7 @@ void MasterProcess::Turn() {
   rollout_->Run(now_ms);
   reloader_->Run(now_ms);
   if (reload_told_ && !reloader_->busy() && stage_ == Stage::kServing) TellServing();
+  watch_->Run(now_ms);
   if (control_ != nullptr) control_->Run(now_ms);
   RunDeadlines(now_ms);
 }

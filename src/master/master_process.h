@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "master/certificate_watch.h"
 #include "master/loader.h"
 #include "master/master_log.h"
 #include "master/reloader.h"
@@ -41,8 +42,8 @@ class MasterProcess {
   // end, else why the start was refused.
   Status Run();
 
-  // Whether a loader thread is still out, so that the process must end by _exit.
-  bool loading() const { return reloader_->loading(); }
+  // Whether a thread is still out, so that the process must end by _exit.
+  bool loading() const { return reloader_->loading() || watch_->looking(); }
 
  private:
   // The stages of the end: connections may finish; workers are told to end at once; they are
@@ -70,7 +71,7 @@ class MasterProcess {
   void OnRequest(const admin::Request& request);
   void Reload(std::string_view by, Reloader::Answer answer, uint64_t now_ms);
   Status ReopenLog();
-  void Adopt(const config::Config& config, std::optional<LogTarget> target);
+  void Adopt(const LoadedGeneration& loaded, std::optional<LogTarget> target);
   void BeginDrain(std::string_view by, uint64_t now_ms);
   void BeginQuit(std::string_view by, uint64_t now_ms);
   void StopServing();
@@ -99,7 +100,9 @@ class MasterProcess {
   std::unique_ptr<Rollout> rollout_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<Reloader> reloader_;
+  std::unique_ptr<CertificateWatch> watch_;
   Proposal first_;
+  uint64_t first_watched_state_;  // LoadedGeneration::watched_state
 };
 
 }  // namespace postern::master

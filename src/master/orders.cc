@@ -88,7 +88,7 @@ void MasterProcess::Reload(std::string_view by, Reloader::Answer answer, uint64_
     manager_.Notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now_ms * 1'000));
     reload_told_ = true;
   }
-  reloader_->Request(std::move(answer), now_ms);
+  reloader_->Request(std::move(answer), now_ms, std::string(by));
 }
 
 Status MasterProcess::ReopenLog() {
@@ -104,7 +104,8 @@ Status MasterProcess::ReopenLog() {
   return {};
 }
 
-void MasterProcess::Adopt(const config::Config& config, std::optional<LogTarget> target) {
+void MasterProcess::Adopt(const LoadedGeneration& loaded, std::optional<LogTarget> target) {
+  const config::Config& config = loaded.config;
   if (target) {
     log_->Use(std::move(*target));
   } else {
@@ -114,6 +115,8 @@ void MasterProcess::Adopt(const config::Config& config, std::optional<LogTarget>
   supervisor_->SendLog();
   supervisor_->set_start(StartTemplate(config));
   supervisor_->set_start_timeout(config.prepare_timeout_ms);
+  watch_->Follow(config_, loaded.watched_state);
+  reload_told_ = true;  // by whomever it was asked for: the status says what serves
 }
 
 void MasterProcess::RunDeadlines(uint64_t now_ms) {
@@ -137,6 +140,7 @@ void MasterProcess::RunDeadlines(uint64_t now_ms) {
 // that from then on the kernel refuses who comes.
 void MasterProcess::StopServing() {
   supervisor_->StopRestarting();
+  watch_->Stop();
   reloader_->Stop("Postern is stopping");
   for (Reloader::Answer& answer : std::exchange(early_reloads_, {})) {
     reloader_->Request(std::move(answer), os::MonotonicMs());  // which refuses it
@@ -201,6 +205,8 @@ std::string MasterProcess::Report(bool json) const {
   DescribeParts(report, rollout_->holdings());
   report.reload_running = reloader_->busy();
   report.last_reload = reloader_->last();
+  report.watch = watch_->Mode();
+  for (const Error& error : watch_->waiting()) report.waiting.push_back(error.ToString());
   return json ? FormatStatusJson(report) : FormatStatus(report);
 }
 

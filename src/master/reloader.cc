@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "postern/base/check.h"
 #include "postern/base/log.h"
 #include "postern/os/clock.h"
 
@@ -76,26 +77,35 @@ Reloader::Reloader(config::Config running, uint32_t workers, Rollout& rollout, c
       load_(std::move(load)),
       adopt_(std::move(adopt)) {}
 
-void Reloader::Request(Answer answer, uint64_t now_ms) {
+void Reloader::Request(Answer answer, uint64_t now_ms, std::string by) {
   if (stopped_) {
     if (answer) answer({false, "Postern is stopping"});
     return;
   }
   if (running_reload_) {
     again_ = true;
+    next_by_ = std::move(by);
     if (answer) next_waiters_.push_back(std::move(answer));
     return;
   }
   if (answer) waiters_.push_back(std::move(answer));
+  by_ = std::move(by);
   StartLoad(now_ms);
 }
 
-void Reloader::StartLoad(uint64_t now_ms) {
+void Reloader::RequestFiles(FilesAnswer answer, uint64_t now_ms) {
+  POSTERN_CHECK(!running_reload_ && !stopped_);
+  files_answer_ = std::move(answer);
+  by_ = "watch";
+  StartLoad(now_ms, config_);
+}
+
+void Reloader::StartLoad(uint64_t now_ms, std::optional<config::Config> keep) {
   running_reload_ = true;
   started_ms_ = now_ms;
-  const Status started =
-      loader_.Start([load = load_, previous = rollout_.current().generation,
-                     number = next_number_++] { return load(previous, number); });
+  const Status started = loader_.Start(
+      [load = load_, request = LoadRequest{rollout_.current().generation, next_number_++,
+                                           std::move(keep)}] { return load(request); });
   if (!started) Refuse({started.error()});
 }
 
@@ -110,12 +120,19 @@ void Reloader::Run(uint64_t now_ms) {
   if (!outcome || stopped_) return;
   if (outcome->has_value()) {
     Loaded(std::move(**outcome), now_ms);
+  } else if (files_answer_) {
+    Finish({}, {std::move(outcome->error()), std::nullopt});
   } else {
     Refuse(outcome->error());
   }
 }
 
 void Reloader::Loaded(LoadedGeneration loaded, uint64_t now_ms) {
+  if (files_answer_ &&
+      generation::ServesTheSame(*rollout_.current().generation, *loaded.generation)) {
+    Finish({}, {loaded.generation->waiting, loaded.watched_state});
+    return;
+  }
   std::vector<Error> notes = RestartNeeded(config_, loaded.config);
   loaded.warnings.insert(loaded.warnings.end(), notes.begin(), notes.end());
   loaded.config.process = config_.process;
@@ -142,35 +159,43 @@ void Reloader::RolledOut(const Status& status) {
                   generation.certificates, generation.certificates == 1 ? "" : "s",
                   generation.certificates_read);
   text += Lines(pending_->warnings, "warning: ");
-  adopt_(pending_->config, std::exchange(pending_log_, std::nullopt));
+  text += Lines(generation.waiting, "waiting: ");
+  adopt_(*pending_, std::exchange(pending_log_, std::nullopt));
   config_ = std::move(pending_->config);
   LogWarnings(pending_->warnings);
   {
     LogLine line(LogLevel::kNotice, "reloaded");
     line.Field("generation", generation.number).Field("certificates", generation.certificates);
     line.Field("certificates_read", generation.certificates_read);
-    line.FieldMs("took", os::MonotonicMs() - started_ms_);
+    line.Field("by", by_).FieldMs("took", os::MonotonicMs() - started_ms_);
   }
-  Conclude(true, std::move(text));
+  Conclude(true, std::move(text), {generation.waiting, pending_->watched_state});
 }
 
 void Reloader::Refuse(const std::vector<Error>& faults) {
   for (const Error& fault : faults) {
-    LogLine(LogLevel::kError, "reload refused").Field("reason", fault.ToString());
+    LogLine(LogLevel::kError, "reload refused").Field("by", by_).Field("reason", fault.ToString());
   }
-  Conclude(false, Lines(faults, "") + "nothing has changed: what served goes on serving\n");
+  Conclude(false, Lines(faults, "") + "nothing has changed: what served goes on serving\n",
+           {faults, std::nullopt});
 }
 
-void Reloader::Conclude(bool ok, std::string text) {
+void Reloader::Conclude(bool ok, std::string text, const FilesReload& files) {
+  const uint64_t took_ms = os::MonotonicMs() - started_ms_;
+  last_ = ReloadResult{ok, os::WallSeconds(), took_ms, std::move(text), by_};
+  Finish({ok, last_->text}, files);
+}
+
+void Reloader::Finish(const admin::Reply& reply, const FilesReload& files) {
   pending_.reset();
   pending_log_.reset();
-  const uint64_t now_ms = os::MonotonicMs();
-  last_ = ReloadResult{ok, os::WallSeconds(), now_ms - started_ms_, std::move(text)};
   running_reload_ = false;
-  AnswerAll(waiters_, {ok, last_->text});
+  AnswerAll(waiters_, reply);
+  if (files_answer_) std::exchange(files_answer_, nullptr)(files);
   if (!std::exchange(again_, false) || stopped_) return;
   waiters_ = std::exchange(next_waiters_, {});
-  StartLoad(now_ms);
+  by_ = std::exchange(next_by_, {});
+  StartLoad(os::MonotonicMs());
 }
 
 void Reloader::AnswerAll(std::vector<Answer>& waiters, const admin::Reply& reply) {

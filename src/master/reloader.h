@@ -21,17 +21,27 @@ struct ReloadResult {
   int64_t at_s = 0;  // wall clock
   uint64_t took_ms = 0;
   std::string text;  // as `postern reload` prints it
+  std::string by;    // who asked: "SIGHUP", "watch", ...
+};
+
+// What became of a reload of the files alone.
+struct FilesReload {
+  // What is not served as it is now, with the reasons: single files, or everything when the reload
+  // was refused. Empty: all is served.
+  std::vector<Error> waiting;
+  // LoadedGeneration::watched_state, when anything was loaded.
+  std::optional<uint64_t> state;
 };
 
 class Reloader {
  public:
   using Answer = std::function<void(const admin::Reply&)>;
-  // Loads generation `number`; runs on the loader thread, so it must own what it uses.
-  using Load =
-      std::function<LoadOutcome(const generation::GenerationPtr& previous, uint64_t number)>;
-  // Called after every worker has switched, with the configuration that now holds and, when the
-  // destination changed, the open log.
-  using Adopt = std::function<void(const config::Config&, std::optional<LogTarget>)>;
+  using FilesAnswer = std::function<void(const FilesReload&)>;
+  // Loads a generation; runs on the loader thread, so it must own what it uses.
+  using Load = std::function<LoadOutcome(const LoadRequest&)>;
+  // Called after every worker has switched, with what now holds and, when the destination changed,
+  // the open log.
+  using Adopt = std::function<void(const LoadedGeneration&, std::optional<LogTarget>)>;
 
   // `running` is the configuration of generation 1. `rollout` and `log` must outlive the reloader.
   static Result<std::unique_ptr<Reloader>> Create(config::Config running, uint32_t workers,
@@ -41,7 +51,11 @@ class Reloader {
   // Request begins a reload; while one runs, one more is remembered, and everybody who asks
   // meanwhile gets the answer of that one (the running one may have read the files too early).
   // `answer` may be empty (SIGHUP).
-  void Request(Answer answer, uint64_t now_ms);
+  void Request(Answer answer, uint64_t now_ms, std::string by = {});
+  // RequestFiles reloads what the configuration in force names, and not the configuration: what an
+  // administrator has written there waits for his own reload. When clients could not tell the
+  // difference nothing is switched, and nothing logged. Only when not busy.
+  void RequestFiles(FilesAnswer answer, uint64_t now_ms);
   // Stop answers everybody that nothing will come of it.
   void Stop(const std::string& reason);
 
@@ -57,11 +71,12 @@ class Reloader {
  private:
   Reloader(config::Config running, uint32_t workers, Rollout& rollout, const MasterLog& log,
            Loader loader, Load load, Adopt adopt);
-  void StartLoad(uint64_t now_ms);
+  void StartLoad(uint64_t now_ms, std::optional<config::Config> keep = {});
   void Loaded(LoadedGeneration loaded, uint64_t now_ms);
   void RolledOut(const Status& status);
   void Refuse(const std::vector<Error>& faults);
-  void Conclude(bool ok, std::string text);
+  void Conclude(bool ok, std::string text, const FilesReload& files);
+  void Finish(const admin::Reply& reply, const FilesReload& files);
   void AnswerAll(std::vector<Answer>& waiters, const admin::Reply& reply);
 
   config::Config config_;
@@ -77,6 +92,9 @@ class Reloader {
   bool stopped_ = false;
   uint64_t next_number_ = 2;
   uint64_t started_ms_ = 0;
+  std::string by_;
+  std::string next_by_;
+  FilesAnswer files_answer_;  // set: the running reload is one of files
   std::vector<Answer> waiters_;
   std::vector<Answer> next_waiters_;
   std::optional<LoadedGeneration> pending_;  // with the workers

@@ -76,6 +76,8 @@ struct StatusReport {
 
   bool reload_running = false;
   std::optional<ReloadResult> last_reload;
+  std::string watch = "off";         // of certificate files: "off", "inotify", "polling"
+  std::vector<std::string> waiting;  // files that are not served as they are, with the reason
 };
 
 // Each fills its part of the report.

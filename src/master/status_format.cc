@@ -160,9 +160,10 @@ std::string LastReload(const StatusReport& report) {
   if (report.reload_running) text += "  one is running\n";
   if (!report.last_reload) return text + "  none since the start\n";
   const ReloadResult& last = *report.last_reload;
-  text +=
-      fmt::format("  the last one {} {} after {}.{:03} s:\n", last.ok ? "was done" : "was REFUSED",
-                  UtcTime(last.at_s), last.took_ms / 1000, last.took_ms % 1000);
+  text += fmt::format("  the last one{} {} {} after {}.{:03} s:\n",
+                      last.by.empty() ? std::string() : fmt::format(", by {},", last.by),
+                      last.ok ? "was done" : "was REFUSED", UtcTime(last.at_s), last.took_ms / 1000,
+                      last.took_ms % 1000);
   std::string_view rest = last.text;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size());
@@ -262,6 +263,8 @@ std::string FormatStatus(const StatusReport& report) {
     text += fmt::format("; the first to go is \"{}\", {}", report.soonest_name,
                         Expiry(report.soonest_expiry_s, report.now_s));
   }
+  if (report.watch != "off") text += fmt::format("; watched by {}", report.watch);
+  for (const std::string& reason : report.waiting) text += "\n  waiting: " + reason;
   return text + "\n" + Workers(report) + Failures(report) + Troubles(report) + Listeners(report) +
          Parts(report) + LastReload(report);
 }
@@ -277,6 +280,12 @@ std::string FormatStatusJson(const StatusReport& report) {
     certificates.Text("soonest_name", report.soonest_name);
     certificates.Number("soonest_expiry", report.soonest_expiry_s);
   }
+  certificates.Text("watch", report.watch);
+  certificates.Raw("waiting", Array(report.waiting, [](const std::string& reason) {
+                     std::string text;
+                     AppendJsonString(text, reason);
+                     return text;
+                   }));
   object.Raw("certificates", certificates.ToString());
   object.Raw("workers", Array(report.workers, WorkerJson));
   object.Raw("listeners", Array(report.listeners, ListenerJson));
@@ -286,6 +295,7 @@ std::string FormatStatusJson(const StatusReport& report) {
     Object last;
     last.Flag("ok", report.last_reload->ok).Number("at", report.last_reload->at_s);
     last.Number("took_ms", report.last_reload->took_ms).Text("text", report.last_reload->text);
+    last.Text("by", report.last_reload->by);
     object.Raw("last_reload", last.ToString());
   } else {
     object.Raw("last_reload", "null");

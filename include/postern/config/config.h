@@ -108,6 +108,7 @@ struct Certificates {
   // NAME in the directory. Empty: "default" if there is such a pair, else the first of `pairs`.
   std::string default_name;
   bool strict_sni = false;  // for listeners that do not say otherwise
+  bool watch = false;       // reload by itself when files change
   Where where;
 };
 

@@ -38,6 +38,13 @@ struct CertificateSummary {
 
 struct Sources;  // what was read from which file, to read only changed files next time (private)
 
+// Occasion is why a generation is compiled.
+enum class Occasion : uint8_t {
+  kStart,   // somebody may be asked for passphrases
+  kReload,  // nobody may: a key that was not read before and is to be asked for is a fault
+  kWatch,   // files have changed by themselves, and perhaps are half written
+};
+
 struct Generation {
   uint64_t number = 0;
   std::vector<PartPtr> parts;  // exactly one kSettings, one kIndex, then the segments
@@ -46,6 +53,8 @@ struct Generation {
   std::vector<CertificateSummary> summaries;  // pairs as configured, then the directory by name
   uint32_t certificates = 0;                  // how many it holds
   uint32_t certificates_read = 0;  // of these, how many were read from files for this generation
+  // kWatch alone: why files are not served as they are. What served before them goes on.
+  std::vector<Error> waiting;
   std::shared_ptr<const Sources> sources;
 };
 using GenerationPtr = std::shared_ptr<const Generation>;
@@ -56,12 +65,18 @@ using GenerationPtr = std::shared_ptr<const Generation>;
 // same is the previous one; settings are always new, since they carry the generation's number. A
 // back end's name that resolved for `previous` and does not now keeps its addresses, with a
 // warning. It blocks on files and the resolver and touches no global state but the counters of ids:
-// the master runs it on its loader thread. Every fault is reported at once. With `may_ask`,
-// passphrases that are to be asked for are; without, as at a reload, a key that was not read before
-// is a fault.
+// the master runs it on its loader thread. Every fault is reported at once.
+//
+// With kWatch, a pair, an OCSP response or the authorities of clients that cannot be read hold up
+// nobody else: `previous` lends what it has of them, a pair that it does not have is left out, and
+// Generation::waiting says why. What is no matter of single files is a fault all the same.
 std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& loaded,
                                                          const GenerationPtr& previous,
-                                                         uint64_t number, bool may_ask = false);
+                                                         uint64_t number,
+                                                         Occasion occasion = Occasion::kReload);
+
+// ServesTheSame: clients cannot tell the two apart, which have the same configuration.
+bool ServesTheSame(const Generation& a, const Generation& b);
 
 // CheckCertificates is the part of Compile that reads certificates, for its faults.
 std::vector<Error> CheckCertificates(const config::Certificates& certificates, bool may_ask);

@@ -364,4 +364,59 @@ TEST_CASE("compile: at a fault nothing comes of it, and what was goes on") {
   CHECK(First(MapGeneration(*first).index->Find("mail.example.com")) == 0);
 }
 
+TEST_CASE("compile: what waits for its other half holds up nobody else", "[watch]") {
+  Site site;
+  site.Pair("default", "a.example");
+  site.Pair("other", "b.example");
+  const GenerationPtr first = site.Compile();
+  const auto watch = [&](const GenerationPtr& previous) {
+    auto made = Compile(site.loaded, previous, ++site.number, Occasion::kWatch);
+    if (!made.has_value()) FAIL(AllOf(made.error()));
+    return *made;
+  };
+  const auto leaf = [](const GenerationPtr& generation, std::string_view host) {
+    const Mapped mapped = MapGeneration(*generation);
+    const CertificateView view = mapped.index->Get(*mapped.index->Find(host).begin());
+    return std::vector<std::byte>(view.chain_der[0].begin(), view.chain_der[0].end());
+  };
+  // Nothing has changed, be it touched or not.
+  CHECK(ServesTheSame(*first, *watch(first)));
+
+  // One pair is renewed, the other one half written: its key is there already.
+  site.Pair("other", "b.example");
+  site.Write("default.key", pki::Pem(pki::MakeEcKey().get()));
+  const GenerationPtr second = watch(first);
+  CHECK(second->certificates == 2);
+  CHECK_FALSE(ServesTheSame(*first, *second));
+  CHECK(leaf(second, "a.example") == leaf(first, "a.example"));
+  CHECK(leaf(second, "b.example") != leaf(first, "b.example"));
+  REQUIRE(second->waiting.size() == 1);
+  CHECK(Has(second->waiting[0].what, "default.key"));
+  // Tried again without success, nothing is different; and an ordinary reload is refused as ever.
+  CHECK(ServesTheSame(*second, *watch(second)));
+  CHECK(watch(second)->waiting.size() == 1);
+  CHECK(site.Faults(second).size() == 1);
+
+  // A new certificate whose key is to come is left out until then.
+  site.Pair("third", "c.example");
+  site.Remove("third.key");
+  const GenerationPtr third = watch(second);
+  CHECK(third->certificates == 2);
+  CHECK(third->waiting.size() == 2);
+  site.Write("third.key", pki::Pem(site.key.get()));
+  site.Pair("default", "a.example");
+  const GenerationPtr last = watch(third);
+  CHECK(last->certificates == 3);
+  CHECK(last->waiting.empty());
+  CHECK(leaf(last, "a.example") != leaf(first, "a.example"));
+}
+
+TEST_CASE("compile: without its directory a watched generation goes on as it is", "[watch]") {
+  Site site;
+  site.Pair("default", "a.example");
+  const GenerationPtr first = site.Compile();
+  site.certificates().directory = site.directory / "gone";
+  CHECK_FALSE(Compile(site.loaded, first, 2, Occasion::kWatch).has_value());
+}
+
 }  // namespace postern::generation

@@ -69,7 +69,7 @@ TEST_CASE("loader: may be destroyed while its thread works") {
 
 TEST_CASE("loader: faults of the configuration come through") {
   const TemporaryDirectory directory;
-  const LoadOutcome missing = LoadGeneration(directory / "none.toml", nullptr, 1, true);
+  const LoadOutcome missing = LoadGeneration(directory / "none.toml", {nullptr, 1});
   REQUIRE_FALSE(missing.has_value());
   CHECK(missing.error().front().ToString().find("none.toml") != std::string::npos);
 }

@@ -40,8 +40,8 @@ struct Whole {
   bool Create() {
     MasterOptions options;
     options.config_path = "/etc/test.toml";
-    options.load = [this](const generation::GenerationPtr&, uint64_t number) -> LoadOutcome {
-      return LoadedGeneration{config, MakeGeneration(number), {}};
+    options.load = [this](const LoadRequest& request) -> LoadOutcome {
+      return LoadedGeneration{config, MakeGeneration(request.number), {}};
     };
     options.spawn = [this](uint32_t id, int channel) { return SpawnFake(behaviours, id, channel); };
     master = MasterProcess::Create(std::move(options), {config, MakeGeneration(1), {}}, faults);

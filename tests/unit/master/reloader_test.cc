@@ -35,9 +35,9 @@ struct Running {
     rollout->set_supervisor(supervisor.get());
     auto reloading = Reloader::Create(
         Configuration(), 2, *rollout, log,
-        [this](const generation::GenerationPtr&, uint64_t number) { return Load(number); },
-        [this](const config::Config& config, std::optional<LogTarget> target) {
-          adopted.push_back(config);
+        [this](const LoadRequest& request) { return Load(request); },
+        [this](const LoadedGeneration& loaded, std::optional<LogTarget> target) {
+          adopted.push_back(loaded.config);
           if (target) log.Use(std::move(*target));
         });
     REQUIRE(reloading);
@@ -57,11 +57,12 @@ struct Running {
     return config;
   }
 
-  LoadOutcome Load(uint64_t number) {
+  LoadOutcome Load(const LoadRequest& request) {
     const std::lock_guard lock(gate);
-    loads.push_back(number);
+    loads.push_back(request.number);
+    kept.push_back(request.keep.has_value());
     if (!faults.empty()) return std::unexpected(faults);
-    return LoadedGeneration{next, MakeGeneration(number), warnings};
+    return LoadedGeneration{request.keep.value_or(next), MakeGeneration(request.number), warnings};
   }
 
   void Start() {
@@ -118,6 +119,7 @@ struct Running {
   std::vector<Error> faults;
   std::vector<Error> warnings;
   std::vector<uint64_t> loads;
+  std::vector<bool> kept;  // of each load: whether the configuration was kept
   std::vector<config::Config> adopted;
   std::vector<admin::Reply> replies;
 };
@@ -232,6 +234,47 @@ TEST_CASE("reloader: stopped, everybody is told") {
   CHECK(running.replies[2].text == "Postern is stopping");
   running.TurnUntil([&] { return !running.reloader->loading(); });
   CHECK(running.rollout->current().generation->number == 1);
+}
+
+TEST_CASE("reloader: a reload of files keeps the configuration, and tells what waits", "[watch]") {
+  Running running;
+  running.next.drain_timeout_ms = 77;  // in the file, and not reloaded
+  std::vector<FilesReload> answers;
+  const auto files = [&] {
+    running.reloader->RequestFiles([&](const FilesReload& answer) { answers.push_back(answer); },
+                                   os::MonotonicMs());
+    const size_t before = answers.size();
+    running.TurnUntil([&] { return answers.size() > before; });
+  };
+  files();
+  CHECK(running.kept == std::vector<bool>{true});
+  CHECK(answers.back().waiting.empty());
+  CHECK(answers.back().state.has_value());
+  REQUIRE(running.adopted.size() == 1);
+  CHECK(running.adopted[0].drain_timeout_ms != 77);
+  CHECK(running.reloader->last()->by == "watch");
+  // Refused: nobody is told but who asked, and the last reload stays the last.
+  running.faults = {{"half a file", "", {}}};
+  files();
+  REQUIRE(answers.back().waiting.size() == 1);
+  CHECK(answers.back().waiting[0].what == "half a file");
+  CHECK_FALSE(answers.back().state.has_value());
+  CHECK(running.reloader->last()->ok);
+  CHECK_FALSE(running.reloader->busy());
+  // An administrator's reload meanwhile is not lost, and reads the file.
+  running.faults.clear();
+  {
+    const std::lock_guard lock(running.gate);
+    running.reloader->RequestFiles([&](const FilesReload& answer) { answers.push_back(answer); },
+                                   os::MonotonicMs());
+    running.reloader->Request([&](const admin::Reply& reply) { running.replies.push_back(reply); },
+                              os::MonotonicMs(), "SIGHUP");
+  }
+  running.TurnUntil([&] { return running.replies.size() == 1; });
+  CHECK(answers.size() == 3);
+  CHECK(running.kept == std::vector<bool>{true, true, true, false});
+  CHECK(running.reloader->last()->by == "SIGHUP");
+  CHECK(running.adopted.back().drain_timeout_ms == 77);
 }
 
 }  // namespace postern::master

@@ -65,12 +65,18 @@ TEST_CASE("status: the text for people") {
   }
 
   report.soonest_expiry_s = 999'999;
-  report.last_reload = ReloadResult{false, 1'000'000, 1'250, "a: bad\nb: bad\n"};
+  report.last_reload = ReloadResult{false, 1'000'000, 1'250, "a: bad\nb: bad\n", "SIGHUP"};
+  report.watch = "polling";
+  report.waiting = {"x.key: no match"};
   const std::string refused = FormatStatus(report);
   CHECK(Has(refused, "EXPIRED 1970-01-12 13:46 UTC"));
   CHECK(Has(refused,
-            "the last one was REFUSED 1970-01-12 13:46 UTC after 1.250 s:\n"
+            "the last one, by SIGHUP, was REFUSED 1970-01-12 13:46 UTC after 1.250 s:\n"
             "    a: bad\n    b: bad\n"));
+  CHECK(Has(refused, "; watched by polling\n  waiting: x.key: no match\n"));
+  const std::string json = FormatStatusJson(report);
+  CHECK(Has(json, R"("watch":"polling","waiting":["x.key: no match"]})"));
+  CHECK(Has(json, R"("by":"SIGHUP")"));
 }
 
 TEST_CASE("status: without troubles none are shown") {
