@@ -97,6 +97,9 @@ inline constexpr unsigned kMaxDialogErrors = 10;
 inline constexpr unsigned kMaxDialogCommands = 100;
 // The head of a plain HTTP request that is redirected. Browsers send 1 to 4 KB, most of it cookies.
 inline constexpr size_t kMaxHttpHead = 8192;
+// What a server says in answer to one command before the client is let through to it, line ends and
+// literals included. The longest, capabilities and EHLO's keywords, have 1 to 2 KB.
+inline constexpr size_t kMaxServerAnswer = 16 * 1024;
 
 // --- Certificates ---
 // A file with an OCSP response. One with a responder's certificate in it is 2 KB, in PEM 3 KB; what

@@ -14,48 +14,53 @@
 
 namespace postern::mail {
 
-// Who the client is, for the server (Postfix's XCLIENT_README; Dovecot's x-originating-ip). All
-// borrowed; empty texts are not told. Whatever they hold is encoded as the protocol says: no line
-// end gets through.
+// Who the client is, for the server (Postfix's XCLIENT_README; Dovecot's x-originating-ip). Empty
+// texts are not told. Whatever they hold is encoded as the protocol says: no line end gets through.
 struct ClientIdentity {
   std::string_view address;  // numeric, IPv4 or IPv6 without brackets
   uint16_t port = 0;
   std::string_view local_address;  // what it connected to
   uint16_t local_port = 0;
-  std::string_view hello;       // of a session without TLS: what it said in EHLO
-  std::string_view login;       // a verified client certificate's name, when there is one
+  std::string_view hello;  // of a session without TLS: what it said in EHLO
+  // The user that the client has proved to be. Postfix and Dovecot take it for logged in, so a
+  // certificate's name does not belong here.
+  std::string_view login;
   std::string_view session_id;  // the same as in our log
 };
 
+// All texts are borrowed and must outlive the dialog.
 struct BackendRules {
   DialogProtocol protocol = DialogProtocol::kSmtp;
   std::string_view host_name;  // what Postern calls itself in EHLO
   bool starttls = false;       // ask the server for TLS first
   bool identify = false;       // XCLIENT (SMTP, LMTP, POP3) or ID (IMAP); refused: the server fails
   ClientIdentity client;       // with `identify`
-  // Whether the client waits for the server's greeting (its own TLS was implicit) or has been
-  // greeted by ClientDialog. ManageSieve clients hear the capabilities again after STARTTLS (RFC
-  // 5804 section 2.2), so for them the server's are passed on in both cases.
+  // Whether the client waits for the server's first words: its own TLS was implicit, or there is
+  // none; and a ManageSieve client after STARTTLS, which is then told the capabilities unasked (RFC
+  // 5804 section 2.2). False: ClientDialog has greeted it, and the server's greeting is swallowed.
   bool greet_client = true;
-  // The client has been greeted and begins anew, as after STARTTLS: in the answer to its first EHLO
-  // what cannot be passed on (STARTTLS, XCLIENT) is left out.
+  // SMTP and LMTP: in the answer to the client's first EHLO what cannot be passed on (STARTTLS,
+  // XCLIENT) is left out. IMAP and ManageSieve: STARTTLS in the greeting, as in every greeting that
+  // a dialog passes on.
   bool filter_ehlo = false;
   // A session that goes on without TLS: "EHLO name" is said in the client's place, and the answer
   // swallowed. Empty: nothing.
   std::string_view replay;
-  // Ask for EHLO's keywords, and end: no client is there (BackendDialog::keywords).
+  // SMTP and LMTP: ask for EHLO's keywords, and end: no client is there (BackendDialog::keywords).
   bool probe = false;
 };
 
 // Why a server cannot be used; the words are in BackendDialog::failure_detail.
 enum class BackendFailure : uint8_t {
   kNone,
-  kRefused,        // its greeting says that it does not serve (421, 554, -ERR, BYE)
+  kRefused,        // says that it does not serve (421, 554, -ERR, BYE)
   kPreauth,        // IMAP: greets PREAUTH, as whoever is not the client (RFC 9051 section 7.1.4)
   kNoStartTls,     // does not offer it, or refuses
   kInjection,      // octets behind the answer to STARTTLS, before the handshake
   kNotIdentified,  // will not hear who the client is
   kProtocol,       // what it says is not its protocol, or too long
+  kClientRefused,  // will not have this client: its words are for the client, and no other server's
+                   // answer would be better. The server itself is well
 };
 
 class BackendDialog {
@@ -65,8 +70,8 @@ class BackendDialog {
   enum class Next : uint8_t {
     kMore,      // take more octets, from either side
     kStartTls,  // when what is for the server is out, the handshake begins; then call Secured
-    kReady,     // the dialog is over: all octets flow untouched from here on
-    kFailed,    // `failure`
+    kReady,     // when what is for either side is out, all octets flow untouched
+    kFailed,    // `failure`; with kClientRefused what is for the client is to be said to it
   };
   struct Step {
     Next next = Next::kMore;
@@ -76,20 +81,24 @@ class BackendDialog {
 
   // TakeServer reads what the server said (unconsumed octets of last time first) and appends what
   // is for the server and for the client; both must be sent. With kReady the octets from `consumed`
-  // on are the client's.
+  // on are the client's. Not to be called after kReady or kFailed, nor between kStartTls and
+  // Secured.
   virtual Step TakeServer(Bytes wire, std::string& to_server, std::string& to_client) = 0;
 
   // Secured: TLS with the server stands.
   virtual Step Secured(std::string& to_server, std::string& to_client) = 0;
 
-  // Whether the client's octets are wanted now. Until then they stay where they are, unread.
+  // Whether the client's octets are wanted now. Until then they stay where they are, unread. Once
+  // they have been wanted, the client has been greeted: there is no way to another server.
   virtual bool wants_client() const = 0;
-  // TakeClient reads what the client said, when it is wanted; as TakeServer.
+  // TakeClient reads what the client said, when it is wanted; as TakeServer, and with kReady the
+  // octets from `consumed` on are the server's.
   virtual Step TakeClient(Bytes wire, std::string& to_server, std::string& to_client) = 0;
 
   // What the server answered to EHLO last, when it did: to be learned. nullptr: nothing yet.
   virtual const EhloKeywords* keywords() const = 0;
-  // One clause in words for the log: what the server said.
+  // One clause in words for the log, about the server: "does not offer STARTTLS". ASCII without
+  // control characters, bounded.
   virtual const std::string& failure_detail() const = 0;
 };
 

@@ -8,35 +8,6 @@
 namespace postern::mail {
 namespace {
 
-std::string Unescape(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\' || i + 1 == text.size()) {
-      out += text[i];
-      continue;
-    }
-    switch (text[++i]) {
-      case 'r':
-        out += '\r';
-        break;
-      case 'n':
-        out += '\n';
-        break;
-      case '0':
-        out += '\0';
-        break;
-      case 'x':
-        out += static_cast<char>(
-            std::strtoul(std::string(text.substr(i + 1, 2)).c_str(), nullptr, 16));
-        i += 2;
-        break;
-      default:
-        out += text[i];
-    }
-  }
-  return out;
-}
-
 std::optional<EhloKeywords> ReadKeywords(std::string_view text) {
   if (text == "-") return std::nullopt;
   EhloKeywords keywords;
@@ -94,6 +65,35 @@ std::string Transcript::Answers() const {
   std::string all;
   for (const Turn& turn : turns) all += turn.server;
   return all;
+}
+
+std::string Unescape(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\' || i + 1 == text.size()) {
+      out += text[i];
+      continue;
+    }
+    switch (text[++i]) {
+      case 'r':
+        out += '\r';
+        break;
+      case 'n':
+        out += '\n';
+        break;
+      case '0':
+        out += '\0';
+        break;
+      case 'x':
+        out += static_cast<char>(
+            std::strtoul(std::string(text.substr(i + 1, 2)).c_str(), nullptr, 16));
+        i += 2;
+        break;
+      default:
+        out += text[i];
+    }
+  }
+  return out;
 }
 
 Transcript ReadTranscript(std::string_view text) {

@@ -35,6 +35,7 @@ struct Transcript {
 };
 
 Transcript ReadTranscript(std::string_view text);
+std::string Unescape(std::string_view text);
 
 // Player feeds a dialog as a session does: what was not consumed is offered again.
 class Player {
