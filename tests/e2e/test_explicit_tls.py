@@ -1,6 +1,6 @@
 """Connections that begin in plain text: STARTTLS, optional TLS, no TLS, and what must not get through.
 
-Shows rows A1 to A3 with a small client of its own; test_starttls_clients.py has the real ones.
+Shows rows A1 to A3 with a small client of its own; test_starttls.py has the real ones.
 """
 
 import contextlib
