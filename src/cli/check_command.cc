@@ -17,6 +17,7 @@
 #include "postern/generation/compile.h"
 #include "postern/os/process.h"
 #include "postern/pki/self_signed.h"
+#include "postern/shm/ticket_key_files.h"
 #include "postern/tls/policy.h"
 #include "report.h"
 #include "summary.h"
@@ -104,6 +105,10 @@ std::expected<Checked, std::vector<Error>> CheckFile(const std::string& path) {
   std::vector<Error> faults = CheckUser(trial.config.process);
   const std::vector<Error> lacking = tls::CheckPolicies(trial.config);
   faults.insert(faults.end(), lacking.begin(), lacking.end());
+  if (auto keys = shm::ReadTicketKeyFiles(trial.config.tickets.files); !keys) {
+    keys.error().where = trial.config.tickets.where;
+    faults.push_back(keys.error());
+  }
   auto generation = generation::Compile(
       trial, nullptr, 1, MayAsk() ? generation::Occasion::kStart : generation::Occasion::kReload);
   if (!generation.has_value()) {

@@ -115,6 +115,22 @@ Exit status: 0 when it is stopping, 1 when not.)");
   });
 }
 
+void AddRotateTickets(CLI::App& app, int& status) {
+  CLI::App* rotate = app.add_subcommand("rotate-tickets", "Seal session tickets with a new key");
+  auto target = std::make_shared<Target>();
+  AddTarget(*rotate, *target);
+  rotate->footer(R"(
+The running Postern does it by itself every [tickets] rotate. By hand it is for a key that
+somebody may have seen: after four times no key of before is left, and who comes back with
+an older ticket shakes hands in full.
+Exit status: 0 when a new key seals, 1 when not (keys come from [tickets] files).)");
+  rotate->callback([target, &status] {
+    status = kFailed;
+    const std::optional<config::Control> control = FindControl(*target);
+    if (control.has_value()) status = AskMaster(*control, "rotate tickets", kPatienceMs);
+  });
+}
+
 void AddStatus(CLI::App& app, int& status) {
   CLI::App* command = app.add_subcommand("status", "Show what the running Postern does");
   auto target = std::make_shared<Target>();
@@ -137,6 +153,7 @@ report is printed then too).)");
 
 void AddControlCommands(CLI::App& app, int& status) {
   AddReload(app, status);
+  AddRotateTickets(app, status);
   AddStop(app, status);
   AddStatus(app, status);
 }

@@ -11,6 +11,7 @@
 
 #include "duration.h"
 #include "endpoint.h"
+#include "postern/base/limits.h"
 #include "postern/config/suggest.h"
 #include "services.h"
 
@@ -136,8 +137,8 @@ void WarnAboutListener(const Listener& listener, Reporter& reporter) {
 }
 
 void WarnAboutTickets(const Tickets& tickets, Reporter& reporter) {
-  // The shared page holds the current key and three before it (shm/ticket_page.h).
-  constexpr uint64_t kPreviousKeys = 3;
+  constexpr uint64_t kPreviousKeys = limits::kTicketKeys - 1;
+  if (!tickets.files.empty()) return;  // whoever makes the files rotates them
   if (!tickets.enabled || tickets.lifetime_s <= kPreviousKeys * tickets.rotate_s) return;
   reporter.Warn(tickets.where,
                 fmt::format("tickets live for {}, their keys only for {}",

@@ -236,6 +236,33 @@ void ReadLimits(Reading& reading) {
   table.Finish();
 }
 
+namespace {
+
+void ReadTicketKeyFiles(Reading& reading, TableReader& table, Tickets& tickets) {
+  for (const PlacedText& text : table.Texts("files")) {
+    if (text.text.empty()) {
+      reading.reporter.Fault(text.where, "files in [tickets] names an empty path",
+                             "write a path, or remove the key");
+    } else {
+      tickets.files.push_back(ResolvePath(reading, text.text));
+    }
+  }
+  if (tickets.files.size() > limits::kTicketKeys) {
+    reading.reporter.Fault(
+        table.WhereOfValue("files"),
+        fmt::format("files in [tickets] names {} files", tickets.files.size()),
+        fmt::format("name at most {}: the key that seals first, then those that only open",
+                    limits::kTicketKeys));
+  }
+  if (!tickets.files.empty() && table.Has("rotate")) {
+    reading.reporter.Fault(table.WhereOfValue("rotate"),
+                           "rotate in [tickets] is of no use with files",
+                           "remove it; write new keys into the files, and reload");
+  }
+}
+
+}  // namespace
+
 void ReadTickets(Reading& reading) {
   const toml::table* node = Section(reading, "tickets");
   if (node == nullptr) return;
@@ -246,6 +273,7 @@ void ReadTickets(Reading& reading) {
   // RFC 8446 section 4.6.1: a ticket's lifetime MUST NOT be more than 604,800 seconds.
   ReadSeconds(reading, table, "lifetime", tickets.lifetime_s, {1'000, 604'800'000});
   ReadSeconds(reading, table, "rotate", tickets.rotate_s, {1'000, 604'800'000});
+  ReadTicketKeyFiles(reading, table, tickets);
   table.Finish();
 }
 

@@ -61,12 +61,17 @@ LoadOutcome LoadGeneration(const std::string& config_path, const LoadRequest& re
   const uint64_t watched_state =
       loaded->config.certificates.watch ? MakeWatchPlan(loaded->config).state : 0;
   std::vector<Error> faults = tls::CheckPolicies(loaded->config);
+  auto ticket_keys = shm::ReadTicketKeyFiles(loaded->config.tickets.files);
+  if (!ticket_keys) {
+    ticket_keys.error().where = loaded->config.tickets.where;
+    faults.push_back(ticket_keys.error());
+  }
   auto compiled =
       generation::Compile(*loaded, request.previous, request.number, OccasionOf(request));
   if (!compiled) faults.insert(faults.end(), compiled.error().begin(), compiled.error().end());
   if (!faults.empty()) return std::unexpected(std::move(faults));
   LoadedGeneration result{std::move(loaded->config), std::move(*compiled),
-                          std::move(loaded->warnings), watched_state};
+                          std::move(loaded->warnings), watched_state, std::move(*ticket_keys)};
   const std::vector<Error>& more = result.generation->warnings;
   result.warnings.insert(result.warnings.end(), more.begin(), more.end());
   return result;

@@ -11,15 +11,17 @@
 #include "postern/base/result.h"
 #include "postern/config/config.h"
 #include "postern/generation/compile.h"
+#include "postern/shm/ticket_key_files.h"
 
 namespace postern::master {
 
 struct LoadedGeneration {
   config::Config config;
   generation::GenerationPtr generation;
-  std::vector<Error> warnings;  // the configuration's, then the generation's
+  std::vector<Error> warnings = {};  // the configuration's, then the generation's
   // Of the files as they were before they were read (WatchPlan); only with certificates.watch.
   uint64_t watched_state = 0;
+  shm::TicketKeyList ticket_keys = {};  // from [tickets] files
 };
 using LoadOutcome = std::expected<LoadedGeneration, std::vector<Error>>;
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "master/identity.h"
@@ -55,7 +56,7 @@ std::unique_ptr<MasterProcess> MasterProcess::Create(MasterOptions options, Load
   Result<LogTarget> target = OpenLog(master->config_.log);
   if (!target) faults.push_back(target.error());
   if (!Note(master->MakeFiles(), faults) || !faults.empty()) return nullptr;
-  if (!Note(master->MakeWorkers(*identity), faults)) return nullptr;
+  if (!Note(master->MakeWorkers(*identity, first.ticket_keys), faults)) return nullptr;
   auto listeners = ListenerSet::Make(master->first_.generation->sockets,
                                      master->supervisor_->size(), ListenerSet());
   if (!listeners) {
@@ -100,11 +101,13 @@ worker::Start MasterProcess::StartTemplate(const config::Config& config) const {
   return start;
 }
 
-Status MasterProcess::MakeWorkers(const os::Identity& identity) {
+Status MasterProcess::MakeWorkers(const os::Identity& identity,
+                                  const shm::TicketKeyList& ticket_keys) {
   identity_ = identity;
   auto tickets = shm::TicketKeyMaster::Create();
   if (!tickets) return std::unexpected(tickets.error());
   tickets_ = std::move(*tickets);
+  if (!ticket_keys.empty()) tickets_->Use(ticket_keys.get());
   auto rollout = Rollout::Create();
   if (!rollout) return std::unexpected(rollout.error());
   rollout_ = std::move(*rollout);
@@ -209,9 +212,10 @@ void MasterProcess::TellEnding(std::string_view what, uint64_t within_ms) const 
 }
 
 std::optional<uint64_t> MasterProcess::NextDeadlineMs() const {
-  std::optional<uint64_t> next = tickets_rotated_ms_ + config_.tickets.rotate_s * 1000;
+  std::optional<uint64_t> next;
+  if (rotates_tickets()) next = tickets_rotated_ms_ + config_.tickets.rotate_s * 1000;
   const auto consider = [&](const std::optional<uint64_t>& when) {
-    if (when) next = std::min(*next, *when);
+    if (when) next = std::min(next.value_or(*when), *when);
   };
   consider(stage_ends_ms_);
   consider(watchdog_due_ms_);
@@ -230,7 +234,7 @@ void MasterProcess::Turn() {
   watch_->AddPollFds(fds);
   if (control_ != nullptr) control_->AddPollFds(fds);
   const uint64_t before_ms = os::MonotonicMs();
-  const uint64_t deadline_ms = *NextDeadlineMs();
+  const uint64_t deadline_ms = NextDeadlineMs().value_or(UINT64_MAX);
   const uint64_t wait_ms = deadline_ms - std::min(deadline_ms, before_ms);
   ::poll(fds.data(), fds.size(), static_cast<int>(std::min<uint64_t>(wait_ms, 3'600'000)));
 
@@ -248,12 +252,25 @@ void MasterProcess::Turn() {
   RunDeadlines(now_ms);
 }
 
-void MasterProcess::RotateTickets(uint64_t now_ms) {
+// By the timer or by order. Keys from files are rotated by whoever writes them.
+Status MasterProcess::RotateTickets(std::string_view by, uint64_t now_ms) {
   tickets_rotated_ms_ = now_ms;
   if (Status rotated = tickets_->Rotate(); !rotated) {
     LogLine(LogLevel::kError, "ticket keys not rotated").Field("reason", rotated.error().what);
-  } else {
-    LogLine(LogLevel::kInfo, "ticket keys rotated");
+    return rotated;
+  }
+  LogLine(LogLevel::kInfo, "ticket keys rotated").Field("by", by);
+  return {};
+}
+
+// After a reload. Keys of our own stay as they are; when files take their place, or give it back,
+// the others' are gone at once: who has a ticket shakes hands in full.
+void MasterProcess::UseTicketKeys(const config::Tickets& before, const shm::TicketKeyList& files) {
+  if (!files.empty()) {
+    tickets_->Use(files.get());
+  } else if (!before.files.empty()) {
+    tickets_->Use({});
+    std::ignore = RotateTickets("a reload without [tickets] files", os::MonotonicMs());
   }
 }
 

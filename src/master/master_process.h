@@ -52,7 +52,7 @@ class MasterProcess {
 
   MasterProcess(MasterOptions options, LoadedGeneration& first);
   Status MakeFiles();
-  Status MakeWorkers(const os::Identity& identity);
+  Status MakeWorkers(const os::Identity& identity, const shm::TicketKeyList& ticket_keys);
   worker::Start StartTemplate(const config::Config& config) const;
   void Started(const Status& status);
   void LogServing() const;
@@ -64,14 +64,17 @@ class MasterProcess {
   void Turn();
   std::optional<uint64_t> NextDeadlineMs() const;
   void RunDeadlines(uint64_t now_ms);
-  void RotateTickets(uint64_t now_ms);
+  bool rotates_tickets() const { return config_.tickets.files.empty(); }
+  Status RotateTickets(std::string_view by, uint64_t now_ms);
 
   // Orders, from signals and from the control socket. `by` is for the log.
   void OnSignal(int signal, uint64_t now_ms);
   void OnRequest(const admin::Request& request);
   void Reload(std::string_view by, Reloader::Answer answer, uint64_t now_ms);
+  admin::Reply OrderRotation(std::string_view by, uint64_t now_ms);
   Status ReopenLog();
   void Adopt(const LoadedGeneration& loaded, std::optional<LogTarget> target);
+  void UseTicketKeys(const config::Tickets& before, const shm::TicketKeyList& files);
   void BeginDrain(std::string_view by, uint64_t now_ms);
   void BeginQuit(std::string_view by, uint64_t now_ms);
   void StopServing();

@@ -63,6 +63,8 @@ void MasterProcess::OnRequest(const admin::Request& request) {
     const Status reopened = ReopenLog();
     control_->Answer(request.client, reopened ? admin::Reply{true, "log reopened"}
                                               : admin::Reply{false, reopened.error().ToString()});
+  } else if (line == "rotate tickets") {
+    control_->Answer(request.client, OrderRotation(Asker(request), now_ms));
   } else if (line == "stop") {
     control_->Answer(request.client, {true, fmt::format("draining: connections have {} s to end",
                                                         config_.drain_timeout_ms / 1000)});
@@ -73,8 +75,8 @@ void MasterProcess::OnRequest(const admin::Request& request) {
   } else {
     control_->Answer(request.client,
                      {false,
-                      "unknown request; there are: status, status json, reload, reopen, stop, "
-                      "stop now"});
+                      "unknown request; there are: status, status json, reload, reopen, rotate "
+                      "tickets, stop, stop now"});
   }
 }
 
@@ -89,6 +91,17 @@ void MasterProcess::Reload(std::string_view by, Reloader::Answer answer, uint64_
     reload_told_ = true;
   }
   reloader_->Request(std::move(answer), now_ms, std::string(by));
+}
+
+admin::Reply MasterProcess::OrderRotation(std::string_view by, uint64_t now_ms) {
+  if (!rotates_tickets()) {
+    return {false,
+            "the ticket keys come from [tickets] files: write a new one there, on every machine "
+            "that shares them, and reload"};
+  }
+  const Status rotated = RotateTickets(by, now_ms);
+  if (!rotated) return {false, rotated.error().ToString()};
+  return {true, "a new ticket key seals; the three before it open"};
 }
 
 Status MasterProcess::ReopenLog() {
@@ -106,6 +119,7 @@ Status MasterProcess::ReopenLog() {
 
 void MasterProcess::Adopt(const LoadedGeneration& loaded, std::optional<LogTarget> target) {
   const config::Config& config = loaded.config;
+  UseTicketKeys(config_.tickets, loaded.ticket_keys);
   if (target) {
     log_->Use(std::move(*target));
   } else {
@@ -120,7 +134,9 @@ void MasterProcess::Adopt(const LoadedGeneration& loaded, std::optional<LogTarge
 }
 
 void MasterProcess::RunDeadlines(uint64_t now_ms) {
-  if (now_ms >= tickets_rotated_ms_ + config_.tickets.rotate_s * 1000) RotateTickets(now_ms);
+  if (rotates_tickets() && now_ms >= tickets_rotated_ms_ + config_.tickets.rotate_s * 1000) {
+    std::ignore = RotateTickets("[tickets] rotate", now_ms);
+  }
   if (watchdog_due_ms_ && now_ms >= *watchdog_due_ms_) {
     manager_.Notify("WATCHDOG=1");
     watchdog_due_ms_ = now_ms + *manager_.watchdog_ms();

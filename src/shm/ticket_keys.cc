@@ -32,6 +32,7 @@ Status MakeKey(TicketKey& key) {
       RAND_priv_bytes(reinterpret_cast<unsigned char*>(key.hmac.data()), 32) != 1) {
     return Fail("cannot make a session ticket key: OpenSSL has no random octets");
   }
+  key.size = 32;
   return {};
 }
 
@@ -120,6 +121,13 @@ Status TicketKeyMaster::Rotate() {
   if (made) Publish(page, keys);
   OPENSSL_cleanse(keys.data(), sizeof(keys));
   return made;
+}
+
+void TicketKeyMaster::Use(std::span<const TicketKey> keys) {
+  TicketKeySet set;
+  std::ranges::copy(keys.first(std::min(keys.size(), set.size())), set.begin());
+  Publish(PageOf(mapping_), set);
+  OPENSSL_cleanse(set.data(), sizeof(set));
 }
 
 Result<TicketKeys> TicketKeys::Map(int fd) {

@@ -12,10 +12,7 @@
 
 namespace postern::shm {
 
-// The current key and the previous ones. With the default rotation of 8 hours and a lifetime of
-// 24 hours a ticket finds its key as long as it lives.
-inline constexpr size_t kTicketKeyCount = 4;
-inline constexpr uint64_t kTicketPageLayout = 0x3130'5354'4B54'5350;  // "PSTKTS01"
+inline constexpr uint64_t kTicketPageLayout = 0x3230'5354'4B54'5350;  // "PSTKTS02"
 
 using TicketKeySet = std::array<TicketKey, kTicketKeyCount>;  // newest first; unused: name of zeros
 

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <ctime>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace postern::tls {
@@ -31,12 +32,14 @@ int LifetimeIndex() {
   return index;
 }
 
-const EVP_CIPHER* TicketCipher() {
-  static const CipherPtr cipher(EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr));
-  return cipher.get();
+// By octets of the key: 16 for keys from a file of the short form.
+const EVP_CIPHER* TicketCipher(uint64_t size) {
+  static const CipherPtr aes256(EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr));
+  static const CipherPtr aes128(EVP_CIPHER_fetch(nullptr, "AES-128-CBC", nullptr));
+  return size == 16 ? aes128.get() : aes256.get();
 }
 
-bool SetMacKey(EVP_MAC_CTX* mac, std::array<std::byte, 32>& key) {
+bool SetMacKey(EVP_MAC_CTX* mac, std::span<std::byte> key) {
   char digest[] = "SHA256";
   const OSSL_PARAM parameters[] = {
       OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key.data(), key.size()),
@@ -49,8 +52,8 @@ bool SetMacKey(EVP_MAC_CTX* mac, std::array<std::byte, 32>& key) {
 bool SetKeys(shm::TicketKey& key, const unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
              int encrypt) {
   const auto* aes = reinterpret_cast<const unsigned char*>(key.aes.data());
-  return EVP_CipherInit_ex(cipher, TicketCipher(), nullptr, aes, iv, encrypt) == 1 &&
-         SetMacKey(mac, key.hmac);
+  return EVP_CipherInit_ex(cipher, TicketCipher(key.size), nullptr, aes, iv, encrypt) == 1 &&
+         SetMacKey(mac, std::span(key.hmac).first(std::min<size_t>(key.size, key.hmac.size())));
 }
 
 }  // namespace
@@ -115,7 +118,7 @@ SSL_TICKET_RETURN JudgeTicket(SSL* ssl, SSL_SESSION* session, const unsigned cha
 }  // namespace
 
 bool UseTicketKeys(SSL_CTX* context, const shm::TicketKeys& keys) {
-  return TicketCipher() != nullptr &&
+  return TicketCipher(32) != nullptr && TicketCipher(16) != nullptr &&
          SSL_CTX_set_ex_data(context, ContextIndex(), const_cast<shm::TicketKeys*>(&keys)) == 1 &&
          SSL_CTX_set_tlsext_ticket_key_evp_cb(context, TicketKeyCallback) == 1 &&
          SSL_CTX_set_session_ticket_cb(context, GenerateTicket, JudgeTicket, nullptr) == 1;

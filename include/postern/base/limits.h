@@ -106,6 +106,11 @@ inline constexpr size_t kMaxServerAnswer = 16 * 1024;
 // is larger would cost every client that asks for it several round trips.
 inline constexpr size_t kMaxStapleFile = 16 * 1024;
 
+// --- Session tickets ---
+// The key that seals and those that open. With the default rotation of 8 hours and a lifetime of 24
+// hours a ticket finds its key as long as it lives.
+inline constexpr size_t kTicketKeys = 4;
+
 // --- Names ---
 inline constexpr size_t kMaxHostName = 253;  // RFC 1035 section 2.3.4, without the trailing dot
 

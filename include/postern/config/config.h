@@ -144,6 +144,9 @@ struct Tickets {
   bool enabled = true;
   uint64_t lifetime_s = 86'400;  // RFC 8446 section 4.6.1: at most 604,800
   uint64_t rotate_s = 28'800;
+  // Keys that several machines share; the first one seals. Empty: keys of this machine's own, made
+  // anew every rotate_s.
+  std::vector<std::string> files = {};
   Where where;
 };
 

@@ -1,5 +1,5 @@
 // Session ticket keys (STEKs) shared by all workers: made and rotated by the master in a shared
-// page, never on disk. Layout version 1, 2026-11-22; described in docs/processes.md.
+// page, never on disk. Layout version 2, 2026-11-23; described in docs/processes.md.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "postern/base/limits.h"
 #include "postern/base/result.h"
 #include "postern/os/sealed_memory.h"
 #include "postern/os/unique_fd.h"
@@ -15,11 +16,14 @@
 namespace postern::shm {
 
 inline constexpr size_t kTicketKeyName = 16;
+inline constexpr size_t kTicketKeyCount = limits::kTicketKeys;
+
 // RFC 5077 section 4: name, AES key, HMAC key.
 struct TicketKey {
   std::array<std::byte, kTicketKeyName> name{};
   std::array<std::byte, 32> aes{};
   std::array<std::byte, 32> hmac{};
+  uint64_t size = 32;  // octets of each of the two: 32, or 16 for AES-128
 };
 
 struct TicketPage;  // the shared layout, private to src/shm
@@ -38,6 +42,9 @@ class TicketKeyMaster {
   // Rotate makes a new current key; the current one becomes the newest previous one and the oldest
   // previous one is wiped.
   Status Rotate();
+  // Use puts keys that were made elsewhere (ticket_key_files.h) in the place of all: the first one
+  // seals, the others open. At most kTicketKeyCount, of different names.
+  void Use(std::span<const TicketKey> keys);
 
  private:
   TicketKeyMaster() = default;

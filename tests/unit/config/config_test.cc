@@ -242,8 +242,24 @@ f:15:9: unknown level "warn" in [log]; did you mean "warning"? known values are 
 
 TEST_CASE("config: an unknown key near to none is answered with all that there are") {
   CHECK(Faults(WithLeast("[tickets]\ncolour = 1\n")) ==
-        "f:9:1: unknown key \"colour\" in [tickets]; use one of \"enabled\", \"lifetime\" or "
-        "\"rotate\"\n");
+        "f:9:1: unknown key \"colour\" in [tickets]; use one of \"enabled\", \"lifetime\", "
+        "\"rotate\" or \"files\"\n");
+}
+
+TEST_CASE("config: ticket keys from files") {
+  const auto loaded =
+      Parse(WithLeast("[tickets]\nfiles = [\"new.key\", \"/run/old.key\"]\n"), "/etc/f");
+  REQUIRE(loaded);
+  CHECK(loaded->config.tickets.files == std::vector<std::string>{"/etc/new.key", "/run/old.key"});
+  CHECK(Faults(WithLeast("[tickets]\nfiles = \"k\"\nrotate = \"1h\"\n")) ==
+        "f:10:10: rotate in [tickets] is of no use with files; remove it; write new keys into the "
+        "files, and reload\n");
+  CHECK(Faults(WithLeast("[tickets]\nfiles = [\"a\", \"b\", \"c\", \"d\", \"e\"]\n")) ==
+        "f:9:9: files in [tickets] names 5 files; name at most 4: the key that seals first, then "
+        "those "
+        "that only open\n");
+  CHECK(Faults(WithLeast("[tickets]\nfiles = \"\"\n")) ==
+        "f:9:9: files in [tickets] names an empty path; write a path, or remove the key\n");
 }
 
 TEST_CASE("config: what is missing is named") {
