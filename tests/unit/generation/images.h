@@ -73,7 +73,8 @@ inline size_t Touch(Bytes bytes) {
 inline size_t Touch(const Settings& settings) {
   size_t sum = settings.number() + settings.max_connections();
   for (const ListenerSettings& listener : settings.listeners()) {
-    sum += Touch(AsBytes(listener.name)) + Touch(AsBytes(listener.host_name)) + static_cast<size_t>(listener.service) +
+    sum += Touch(AsBytes(listener.name)) + Touch(AsBytes(listener.host_name)) +
+           static_cast<size_t>(listener.service) +
            Touch(AsBytes(settings.backends().at(listener.backend).name)) +
            Touch(AsBytes(settings.policies().at(listener.policy).name));
     if (listener.trust == kNoTrust) continue;
