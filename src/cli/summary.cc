@@ -38,6 +38,13 @@ std::string Clients(config::ClientMode mode) {
   return fmt::format(", client certificates {}", ToString(mode));
 }
 
+std::string Tls(const config::Listener& listener) {
+  if (listener.tls == config::TlsMode::kOff) return "no TLS";
+  const bool optional = !listener.require_tls;
+  return fmt::format("TLS {}{} ({}{})", ToString(listener.tls), optional ? ", not required" : "",
+                     listener.policy, Clients(listener.clients.mode));
+}
+
 std::string Listeners(const config::Config& config) {
   const auto name = [](const config::Listener& listener) { return listener.name; };
   const auto addresses = [](const config::Listener& listener) {
@@ -47,10 +54,9 @@ std::string Listeners(const config::Config& config) {
   const size_t address_width = std::min<size_t>(Widest(config.listeners, addresses), 30);
   std::string text = "listeners\n";
   for (const config::Listener& listener : config.listeners) {
-    text += fmt::format("  {:<{}}  {:<{}}  {}, TLS {} ({}{}), to {}\n", listener.name, name_width,
+    text += fmt::format("  {:<{}}  {:<{}}  {}, {}, to {}\n", listener.name, name_width,
                         addresses(listener), address_width, ToString(listener.service),
-                        ToString(listener.tls), listener.policy, Clients(listener.clients.mode),
-                        listener.backend);
+                        Tls(listener), listener.backend);
   }
   return text;
 }

@@ -15,7 +15,6 @@ namespace postern::session {
 bool SecureStream::Open(os::UniqueFd fd) {
   record_ = nullptr;
   kept_ = {};
-  failure_ = nullptr;
   assembled_ = peer_ended_ = end_sent_ = mid_line_ = false;
   return Stream::Open(std::move(fd));
 }
@@ -65,11 +64,11 @@ SecureStream::Taken SecureStream::Take(const ring::Slot& slot, MutableBytes& wir
         assembled_ = false;
         return Taken::kEnd;
       case tls::OpenKind::kFailed:
-        failure_ = opened.failure;
+        plain.failure = opened.failure;
         return Taken::kFailed;
     }
     if (tls::PeekRecord(record).kind == tls::RecordLength::Kind::kIllegal) {
-      failure_ = "an illegal record";
+      plain.failure = "an illegal record";
       return Taken::kFailed;
     }
   }

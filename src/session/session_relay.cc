@@ -22,7 +22,7 @@ void Session::RelayToBackend(const ring::Slot& slot, MutableBytes wire) {
         client_done_ = true;
         return;
       case SecureStream::Taken::kFailed:
-        reason_ = client_.failure();
+        reason_ = plain.failure;
         Finish(How::kError, true);
         return;
     }
@@ -44,7 +44,7 @@ void Session::RelayToClient(const ring::Slot& slot, MutableBytes wire) {
         Finish(How::kError, true);
         return;
       case SecureStream::Taken::kFailed:
-        reason_ = fmt::format("from the server: {}", backend_.failure());
+        reason_ = fmt::format("from the server: {}", plain.failure);
         Finish(How::kError, true);
         return;
     }

@@ -22,9 +22,10 @@ namespace postern::session {
 struct Plaintext {
   MutableBytes bytes;
   const ring::Slot* slot =
-      nullptr;        // that holds it; null: memory of the stream's that is gone soon
-  size_t front = 0;   // octets in front of it that may be overwritten
-  size_t behind = 0;  // and behind it
+      nullptr;                    // that holds it; null: memory of the stream's that is gone soon
+  size_t front = 0;               // octets in front of it that may be overwritten
+  size_t behind = 0;              // and behind it
+  const char* failure = nullptr;  // kFailed: instead of a piece, a fixed phrase for the log
 };
 
 class SecureStream final : public relay::Stream {
@@ -54,12 +55,11 @@ class SecureStream final : public relay::Stream {
     kNothing,  // `wire` is used up
     kData,     // `plain`, not empty; valid until the next call and while `slot` is held
     kEnd,      // the peer ended its direction in its records: nothing more comes
-    kFailed,   // a broken record; an alert is queued
+    kFailed,   // a broken record; an alert is queued, and `plain` says what is wrong
   };
   // Take takes the next piece of plaintext from the front of `wire`, which was received into `slot`
   // (not held: it lies in memory that goes after the call). Call it until it gives no kData.
   Taken Take(const ring::Slot& slot, MutableBytes& wire, Plaintext& plain);
-  const char* failure() const { return failure_; }  // after kFailed: a fixed phrase for the log
 
   // The peer ended its direction as its protocol has it: close_notify or, in plain text, FIN.
   bool ended() const { return secure() ? peer_ended_ : at_eof(); }
@@ -93,9 +93,8 @@ class SecureStream final : public relay::Stream {
 
   std::unique_ptr<tls::Record> record_;
   std::vector<std::byte> kept_;  // an incomplete record, message or line; empty owns nothing
-  const char* failure_ = nullptr;
-  bool assembled_ = false;   // kept_ is a whole record that has been opened
-  bool peer_ended_ = false;  // close_notify came
+  bool assembled_ = false;       // kept_ is a whole record that has been opened
+  bool peer_ended_ = false;      // close_notify came
   bool end_sent_ = false;
   bool mid_line_ = false;
 };

@@ -205,6 +205,27 @@ TEST_CASE("session proxy: version 2 with TLS has an ID that the log has, too") {
   WaitForLog(harness, "connection_id=" + std::string(parsed.header.unique_id));
 }
 
+TEST_CASE("session proxy: of a client without TLS no TLS is told") {
+  Harness::Options options = Tells(config::ProxyOut::kVersion2Tls);
+  options.service = config::Service::kRaw;
+  options.tls = config::TlsMode::kOff;
+  Harness harness(options);
+  const os::UniqueFd client = harness.Connect();
+  const os::UniqueFd backend = harness.AcceptBackend();
+  std::string got;
+  mail::ProxyParsed parsed;
+  while (parsed.state == mail::ProxyParsed::State::kNeedMore) {
+    got += harness.Read(backend, 1);
+    parsed = mail::ParseProxyHeader(AsBytes(got), mail::ProxyAccepts::kVersion2);
+  }
+  REQUIRE(parsed.state == mail::ProxyParsed::State::kDone);
+  CHECK(parsed.header.family == mail::ProxyFamily::kIpv4);
+  CHECK_FALSE(parsed.header.tls);
+  CHECK(parsed.header.authority.empty());
+  harness.Write(client, "hello");
+  CHECK(harness.Read(backend, 5) == "hello");
+}
+
 TEST_CASE("session proxy: the header comes first at the server that is reached at last") {
   Harness::Options options = Tells(config::ProxyOut::kVersion1, config::ProxyIn::kAny);
   auto listener = os::MakeListener(*os::SocketAddress::FromIp("127.0.0.1", 0), {});
