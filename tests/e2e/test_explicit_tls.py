@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from conftest import _postern
 from support.backends import LineServer
 from support.clients import curl
 from support.tls import read_to_end
@@ -290,6 +291,36 @@ def test_a_browser_that_comes_without_tls_is_sent_to_https(postern, demo, tls):
                 ca=postern.authority.ca)
     assert f"https://localhost:{port}/ 1".encode() in done.stdout
     assert postern.wait_for_lines("connection closed", how="handshake-failed", failure="plain-http")
+
+
+@pytest.fixture
+def postern_behind(authority, pair):
+    with _postern(authority, pair) as made:
+        yield made
+
+
+def test_postern_in_front_of_postern(postern, postern_behind, server):
+    """The one in front passes octets as they come, the one behind speaks to the client and ends its TLS."""
+    behind = postern_behind.serve(server.server, "imap", tls="starttls", proxy_protocol="v2",
+                                  proxy_from=["127.0.0.0/8"])
+    postern_behind.start()
+    port = postern.serve(f"127.0.0.1:{behind}", "raw", tls="off", backend_settings={"proxy_protocol": "v2-tls"})
+    postern.start()
+    with Client(port) as client:
+        address = "%s:%d" % client.sock.getsockname()
+        sock = client.begin_tls("imap", postern.authority)
+        for number in range(20):
+            sock.sendall(b"x" * (number * 997) + b"\r\n")
+            read_until(sock, b"x" * (number * 997) + b"\r\n")
+    assert postern.closed()["tls"] == "off"
+    line = postern_behind.closed()
+    assert (line["tls"], line["client"]) == ("starttls", address)
+    with Client(port) as client:
+        client.greeting("imap")
+        client.say(b"a STARTTLS\r\nb LOGIN me secret\r\n")
+        read_to_end(client.sock)
+    assert postern_behind.wait_for_lines("connection closed", dialog="injection")
+    assert server.accepted == 1
 
 
 def test_counters_of_dialogs(postern, server):
