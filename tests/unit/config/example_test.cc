@@ -55,7 +55,7 @@ TEST_CASE("example: what it shows in comments is true") {
   REQUIRE(loaded.has_value());
   const Config& a = plain->config;
   const Config& b = loaded->config;
-  CHECK(b.listeners.size() == a.listeners.size() + 6);
+  CHECK(b.listeners.size() == a.listeners.size() + 7);
   CHECK(b.certificates.pairs.size() == 1);
   CHECK(b.policies.size() == a.policies.size() + 1);
   CHECK(a.listeners[0].policy == b.listeners[0].policy);
