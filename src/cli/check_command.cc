@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <memory>
 
 #include "commands.h"
@@ -73,23 +74,30 @@ std::vector<Error> CheckUser(const config::Process& process) {
 // Somebody who runs a check by hand can be asked for a passphrase; a script cannot.
 bool MayAsk() { return ::isatty(STDIN_FILENO) == 1; }
 
-// AddCertificateFaults goes on to the certificates of a file that has faults elsewhere, when it
-// still says where they are: so they are mended together.
-void AddCertificateFaults(const std::string& path, std::vector<Error>& faults) {
-  const std::optional<config::Certificates> certificates = config::LoadCertificates(path);
-  if (!certificates.has_value() || generation::NeedsSelfSigned(*certificates)) return;
-  for (Error& fault : generation::CheckCertificates(*certificates, MayAsk())) {
-    faults.push_back(std::move(fault));
-  }
+void SortByPlace(std::vector<Error>& faults) {
   std::ranges::stable_sort(faults, {}, [](const Error& fault) {
     return std::pair(fault.where.line, fault.where.column);
   });
 }
 
+// AddFileFaults goes on to the files that a configuration with faults names, as far as it still
+// says where they are: so they are mended together.
+void AddFileFaults(const std::string& path, std::vector<Error>& faults) {
+  const auto add = [&](std::vector<Error> more) {
+    std::ranges::move(more, std::back_inserter(faults));
+  };
+  const std::optional<config::Certificates> certificates = config::LoadCertificates(path);
+  if (certificates.has_value() && !generation::NeedsSelfSigned(*certificates)) {
+    add(generation::CheckCertificates(*certificates, MayAsk()));
+  }
+  add(generation::CheckBackendFiles(config::LoadBackends(path), MayAsk()));
+  SortByPlace(faults);
+}
+
 std::expected<Checked, std::vector<Error>> CheckFile(const std::string& path) {
   auto loaded = config::Load(path);
   if (!loaded.has_value()) {
-    AddCertificateFaults(path, loaded.error());
+    AddFileFaults(path, loaded.error());
     return std::unexpected(std::move(loaded.error()));
   }
   Checked checked{std::move(*loaded), nullptr, false};
@@ -114,7 +122,10 @@ std::expected<Checked, std::vector<Error>> CheckFile(const std::string& path) {
   if (!generation.has_value()) {
     faults.insert(faults.end(), generation.error().begin(), generation.error().end());
   }
-  if (!faults.empty()) return std::unexpected(std::move(faults));
+  if (!faults.empty()) {
+    SortByPlace(faults);
+    return std::unexpected(std::move(faults));
+  }
   checked.generation = std::move(*generation);
   return checked;
 }

@@ -46,6 +46,15 @@ std::optional<Certificates> LoadCertificates(const std::string& path) {
   return std::move(config->certificates);
 }
 
+std::vector<Backend> LoadBackends(const std::string& path) {
+  auto config = LoadSections(path, [](Reading& reading) {
+    ReadCertificates(reading);  // has the passphrase of keys that have none of their own
+    ReadBackends(reading);
+  });
+  if (!config.has_value()) return {};
+  return std::move(config->backends);
+}
+
 std::expected<Control, std::vector<Error>> LoadControl(const std::string& path) {
   auto config = LoadSections(path, [](Reading& reading) {
     ReadProcess(reading);

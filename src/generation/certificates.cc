@@ -51,6 +51,10 @@ class Collector {
     for (const CertificateFiles& files : all) Take(files);
     ChooseDefault();
     WarnOfNameless();
+    return RunForBackends(backends);
+  }
+
+  Collected RunForBackends(const std::vector<config::Backend>& backends) {
     for (const config::Backend& backend : backends) TakeForBackend(backend);
     return std::move(collected_);
   }
@@ -385,6 +389,13 @@ Collected Collect(const config::Certificates& certificates,
                   SegmentCache& cache, Occasion occasion, std::vector<Error>& faults,
                   std::vector<Error>& warnings) {
   return Collector(certificates, previous, cache, occasion, faults, warnings).Run(backends);
+}
+
+Collected CollectForBackends(const std::vector<config::Backend>& backends, SegmentCache& cache,
+                             bool may_ask, std::vector<Error>& faults,
+                             std::vector<Error>& warnings) {
+  const Occasion occasion = may_ask ? Occasion::kStart : Occasion::kReload;
+  return Collector({}, nullptr, cache, occasion, faults, warnings).RunForBackends(backends);
 }
 
 std::vector<Error> CheckCertificates(const config::Certificates& certificates, bool may_ask) {

@@ -28,4 +28,9 @@ Collected Collect(const config::Certificates& certificates,
                   SegmentCache& cache, Occasion occasion, std::vector<Error>& faults,
                   std::vector<Error>& warnings);
 
+// CollectForBackends is the part that is about the pairs for servers.
+Collected CollectForBackends(const std::vector<config::Backend>& backends, SegmentCache& cache,
+                             bool may_ask, std::vector<Error>& faults,
+                             std::vector<Error>& warnings);
+
 }  // namespace postern::generation

@@ -273,4 +273,15 @@ bool ServesTheSame(const Generation& a, const Generation& b) {
          std::ranges::equal(a.sources->trust, b.sources->trust, SameTrust);
 }
 
+std::vector<Error> CheckBackendFiles(const std::vector<config::Backend>& backends, bool may_ask) {
+  std::vector<Error> faults;
+  std::vector<Error> warnings;
+  SegmentCache cache;
+  CollectForBackends(backends, cache, may_ask, faults, warnings);
+  config::Config config;
+  config.backends = backends;
+  ReadAuthorities(config, nullptr, faults, warnings);
+  return faults;
+}
+
 }  // namespace postern::generation

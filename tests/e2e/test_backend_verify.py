@@ -53,6 +53,14 @@ def test_faults_of_tls_towards_servers_are_shown_with_the_line(postern, authorit
     assert re.search(r"postern\.toml:\d+:\d+: the key in \S+them\.key .* does not belong to the certificate in "
                      r"\S+us\.crt", answer.text), answer
 
+    # With a fault of the file itself, those of the files that it names are shown all the same.
+    postern.config["listeners"]["b"]["colour"] = "red"
+    postern.write()
+    answer = postern.command("check")
+    assert "unknown key \"colour\"" in answer.text and "none.pem: " in answer.text, answer
+    assert "does not belong to the certificate" in answer.text, answer
+    del postern.config["listeners"]["b"]["colour"]
+
     # Keys that would do nothing, and a service without STARTTLS, before any file is looked at.
     postern.config["backends"]["a"] = {"servers": ["a.invalid:80"], "tls_verify": True}
     postern.config["backends"]["b"] = {"servers": ["b.invalid:80"], "tls": "starttls"}

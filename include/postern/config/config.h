@@ -184,6 +184,8 @@ std::expected<Loaded, std::vector<Error>> Load(const std::string& path);
 // of its own or when a syntax error may hide part of it. For a check that goes on after faults
 // elsewhere.
 std::optional<Certificates> LoadCertificates(const std::string& path);
+// LoadBackends does the same for [backends]; none when they, or [certificates], have faults.
+std::vector<Backend> LoadBackends(const std::string& path);
 
 // Control is how to reach the Postern that runs with a configuration.
 struct Control {

@@ -80,6 +80,8 @@ bool ServesTheSame(const Generation& a, const Generation& b);
 
 // CheckCertificates is the part of Compile that reads certificates, for its faults.
 std::vector<Error> CheckCertificates(const config::Certificates& certificates, bool may_ask);
+// CheckBackendFiles is the part that reads what back ends name for TLS: authorities and our pairs.
+std::vector<Error> CheckBackendFiles(const std::vector<config::Backend>& backends, bool may_ask);
 
 // NeedsSelfSigned says whether a fresh install must first make the pair that it serves on
 // (pki::InstallSelfSigned in certificates.directory): no pair is configured, no other default is

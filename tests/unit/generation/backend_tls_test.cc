@@ -167,6 +167,18 @@ TEST_CASE("compile: a pair for servers that is no pair refuses the generation", 
   CHECK(site.Compile()->warnings.empty());
 }
 
+TEST_CASE("compile: what back ends name can be checked by itself", "[backend-tls]") {
+  TlsSite site;
+  site.Show(site.Add("a"), "client");
+  const auto& backends = site.loaded.config.backends;
+  CHECK(CheckBackendFiles(backends, false).empty());
+  site.Add("b").tls.ca = site.directory / "none.pem";
+  site.loaded.config.backends[0].tls.key = site.directory / "ca.pem";
+  const std::string faults = AllOf(CheckBackendFiles(backends, false));
+  CHECK(Has(faults, "postern.toml:21:1: "));
+  CHECK(Has(faults, "postern.toml:22:1: "));
+}
+
 TEST_CASE("compile: an expired pair for servers is a warning", "[backend-tls]") {
   TlsSite site;
   site.Show(site.Add("a"), "client", -60);
