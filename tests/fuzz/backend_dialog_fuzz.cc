@@ -105,6 +105,7 @@ Outcome Play(const BackendRules& rules, std::string_view script, bool by_octet) 
       outcome.server.said.clear();
       outcome.last = dialog->Secured(outcome.server.to, outcome.client.to);
       secured = true;
+      outcome.detail = dialog->failure_detail();
       CheckWords(rules, secured, outcome);
     }
   }
