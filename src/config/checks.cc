@@ -183,6 +183,7 @@ void CheckWhole(const Config& config, Reporter& reporter) {
   CheckAddresses(config, reporter);
   CheckLoops(config, reporter);
   CheckBackendStartTls(config, reporter);
+  CheckIdentification(config, reporter);
   WarnAboutBackends(config, reporter);
   WarnAboutPolicies(config, reporter);
   WarnAboutTickets(config.tickets, reporter);

@@ -10,5 +10,6 @@ namespace postern::config {
 void CheckWhole(const Config& config, Reporter& reporter);
 // Whether back ends that are asked for STARTTLS can be, by the services that use them.
 void CheckBackendStartTls(const Config& config, Reporter& reporter);
+void CheckIdentification(const Config& config, Reporter& reporter);
 
 }  // namespace postern::config

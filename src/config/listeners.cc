@@ -116,6 +116,8 @@ Backend ReadBackend(Reading& reading, const std::string& name, const toml::table
   }
   table.Duration("connect_timeout", backend.connect_timeout_ms, {100, 300'000});
   ReadProxyOut(table, backend.proxy);
+  table.Bool("identify_clients", backend.identify_clients);
+  backend.identify_where = table.WhereOfValue("identify_clients");
   ReadBackendTls(reading, table, backend);
   table.Finish();
   return backend;

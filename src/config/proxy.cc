@@ -7,7 +7,9 @@
 
 #include <array>
 
+#include "checks.h"
 #include "postern/config/suggest.h"
+#include "services.h"
 
 namespace postern::config {
 namespace {
@@ -71,6 +73,22 @@ void ReadProxyIn(Reading& reading, TableReader& table, ProxyAcceptance& proxy) {
 
 void ReadProxyOut(TableReader& table, ProxyOut& proxy) {
   table.OneOf<ProxyOut>("proxy_protocol", proxy, kOut);
+}
+
+// Who the client is can be said in some services' words alone.
+void CheckIdentification(const Config& config, Reporter& reporter) {
+  for (const Backend& backend : config.backends) {
+    if (!backend.identify_clients) continue;
+    for (const Listener& listener : config.listeners) {
+      if (listener.backend != backend.name || HasIdentification(listener.service)) continue;
+      reporter.Fault(
+          backend.identify_where,
+          fmt::format("identify_clients in [backends.{}], but [listeners.{}] uses it for service "
+                      "{}, which has no words for that",
+                      backend.name, listener.name, Quote(ToString(listener.service))),
+          "use proxy_protocol instead, or give the listener another back end");
+    }
+  }
 }
 
 }  // namespace postern::config

@@ -52,6 +52,10 @@ const ServiceFacts& FactsOf(Service service) {
 
 bool HasStartTls(Service service) { return service != Service::kHttp && service != Service::kRaw; }
 
+bool HasIdentification(Service service) {
+  return HasStartTls(service) && service != Service::kSieve;
+}
+
 const PlainPort* FindPlainPort(uint16_t port) {
   for (const PlainPort& plain : kPlainPorts) {
     if (plain.port == port) return &plain;

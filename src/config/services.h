@@ -21,6 +21,8 @@ std::span<const ServiceFacts> AllServices();
 const ServiceFacts& FactsOf(Service service);
 // Whether the service has a command that begins TLS (RFC 9051, 2595, 3207, 5804).
 bool HasStartTls(Service service);
+// Whether a server can be told by the service's own commands who the client is (XCLIENT, ID).
+bool HasIdentification(Service service);
 
 // PlainPort is what `port` is when clients begin without TLS there, with the port that they expect
 // implicit TLS on; null when there is nothing to say.

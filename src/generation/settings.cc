@@ -71,6 +71,7 @@ class SettingsReader {
       if (entry.proxy > static_cast<uint32_t>(config::ProxyOut::kVersion2Tls)) {
         return Damaged("a back end is told of clients in a way that is not known");
       }
+      if (entry.identify_clients > 1) return Damaged("a back end is told or is not told");
       if (!TlsFits(entry)) return Damaged("a back end's TLS is not what it can be");
       BackendSettings backend{*name,
                               entry.connect_timeout_ms,
@@ -79,7 +80,8 @@ class SettingsReader {
                               static_cast<config::BackendTlsMode>(entry.tls),
                               static_cast<uint16_t>(entry.min_version),
                               entry.trust,
-                              entry.certificate};
+                              entry.certificate,
+                              entry.identify_clients == 1};
       for (const ServerEntry& server : servers->subspan(entry.first_server, entry.server_count)) {
         if ((addresses_taken += server.address_count) > addresses_.size()) {
           return Damaged("a server has an address that is not there");

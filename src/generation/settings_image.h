@@ -104,8 +104,8 @@ struct BackendEntry {
   uint32_t min_version = 0;  // as on the wire
   // Index into trusts; kNoTrust: servers are not verified, as without TLS.
   uint32_t trust = 0;
-  uint32_t certificate = 0;  // number in the index part, or kNoCertificate
-  uint32_t reserved = 0;
+  uint32_t certificate = 0;       // number in the index part, or kNoCertificate
+  uint32_t identify_clients = 0;  // 0 or 1
 };
 
 struct ServerEntry {

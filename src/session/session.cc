@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend_link.h"
 #include "postern/base/check.h"
 #include "postern/base/limits.h"
 
@@ -28,7 +29,11 @@ Session::Session(SessionIo& io, Accepted accepted)
       timer_(this, [](void* self) { static_cast<Session*>(self)->OnTimer(); }),
       // What stays plain text to the end is received with room to be sealed for the server.
       client_(listener().tls == config::TlsMode::kOff ? io.plain_clients : io.clients, *this),
-      backend_(io.backends, *this) {
+      backend_(settings_->backends()[listener().backend].tls == config::BackendTlsMode::kOff
+                   ? io.backends
+                   : io.tls_backends,
+               *this),
+      client_contexts_(std::move(accepted.client_contexts)) {
   const Bytes peer = accepted.peer.bytes();
   std::memcpy(peer_.data(), peer.data(), std::min(peer.size(), peer_.size()));
   io_.counters.connections.Add();
@@ -66,7 +71,11 @@ void Session::Begin() {
 
 void Session::OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableBytes bytes) {
   if (&stream == &backend_) {
-    if (state_ == State::kRelay) RelayToClient(slot, bytes);
+    if (link_ != nullptr) {
+      FeedServer(slot, bytes);
+    } else if (state_ == State::kRelay) {
+      RelayToClient(slot, bytes);
+    }
     return;
   }
   TakeFromClient(slot, bytes);
@@ -124,7 +133,8 @@ void Session::OnTimer() {
       Close(How::kHandshakeTimeout, false);
       break;
     case State::kConnecting:
-      ServerFailed("connect timeout");
+      ServerFailed(link_ != nullptr && link_->connected ? "does not answer in time"
+                                                        : "connect timeout");
       break;
     case State::kRelay: {
       const bool half_open = client_done_ || client_.end_sent();
@@ -209,6 +219,7 @@ void Session::DecideConnecting() {
     Close(How::kClientClosed, true);
     return;
   }
+  LinkBroken();
   SetBackPressure();
   backend_.Pump();  // a server that failed is gone once its socket is closed
   if (backend_.closed()) TryNextServer();
@@ -218,6 +229,8 @@ void Session::DecideRelay() {
   if (RelayBroken()) return;
   const bool backend_ended = backend_.ended();
   if (client_.ended()) client_done_ = true;
+  // The dialog waits for no more of its commands.
+  if (client_done_ && link_ != nullptr) LetThrough();
   if (backend_ended) {
     NoteEnd(How::kServerClosed);
     client_.End();
@@ -260,6 +273,18 @@ bool Session::RelayBroken() {
     Finish(backend_ended ? How::kServerClosed : How::kServerReset, false);
     return true;
   }
+  if (backend_.cut_off() && !client_done_) {
+    // As with a client: what came may not be all, and the client is to see that as it would
+    // without Postern.
+    reason_ = "the server's stream broke off without close_notify";
+    if (client_.secure()) {
+      Finish(How::kServerReset, false);
+    } else {
+      client_.Close(true);
+      Close(How::kServerReset, false);
+    }
+    return true;
+  }
   return false;
 }
 
@@ -268,7 +293,8 @@ bool Session::Paused(bool paused, size_t queued) {
 }
 
 void Session::SetBackPressure() {
-  client_paused_ = Paused(client_paused_, backend_.out().size());
+  const size_t waiting = link_ != nullptr ? link_->from_client.size() : 0;
+  client_paused_ = Paused(client_paused_, backend_.out().size() + waiting);
   client_.WantReceive(!client_paused_);
   if (state_ != State::kRelay) return;
   backend_paused_ = Paused(backend_paused_, client_.out().size());
@@ -316,6 +342,7 @@ void Session::Finish(How how, bool reset_backend) {
   backend_.Close(reset_backend);
   client_.Keep({});
   opening_ = nullptr;
+  link_ = nullptr;
   io_.timers.Arm(timer_, io_.now_ms + kFinishMs);
 }
 
@@ -327,6 +354,7 @@ void Session::Close(How how, bool reset_backend) {
   backend_.Close(reset_backend);
   handshake_ = nullptr;
   opening_ = nullptr;
+  link_ = nullptr;
   client_.Keep({});
   Log();
 }

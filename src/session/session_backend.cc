@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "backend_link.h"
 #include "postern/os/socket.h"
 #include "postern/session/session.h"
 
@@ -12,6 +13,7 @@ namespace postern::session {
 
 void Session::BeginConnecting() {
   state_ = State::kConnecting;
+  PrepareLink();
   QueueProxyHeader();
   const generation::BackendSettings& backend = settings_->backends()[listener().backend];
   for (const generation::ServerSettings& server : backend.servers) {
@@ -20,7 +22,7 @@ void Session::BeginConnecting() {
       server_ = server.text;
     }
     for (const os::SocketAddress& address : server.addresses) {
-      candidates_.push_back({server.text, &address});
+      candidates_.push_back({server.text, &address, server.tls_name});
     }
   }
   io_.picker.Order(backend.name, candidates_, io_.now_ms);
@@ -34,6 +36,7 @@ void Session::TryNextServer() {
     candidates_.pop_back();
     server_ = candidate.server;
     address_ = candidate.address;
+    tls_name_ = candidate.tls_name;
     Result<os::UniqueFd> fd = os::MakeStream(address_->family());
     if (!fd) {
       reason_ = fd.error().what;
@@ -42,6 +45,12 @@ void Session::TryNextServer() {
     if (!backend_.Open(std::move(*fd))) {
       reason_ = "no free place in the descriptor table; raise RLIMIT_NOFILE";
       continue;
+    }
+    if (link_ != nullptr) {
+      // What is left is for a server that could not be had.
+      backend_.out().Clear();
+      backend_.out().AppendCopy(link_->proxy_header);
+      link_->Reset();
     }
     backend_.Connect(*address_);
     const generation::BackendSettings& backend = settings_->backends()[listener().backend];
@@ -57,6 +66,14 @@ void Session::OnConnected(relay::Stream&, int error_number) {
     ServerFailed(ErrnoText(error_number));
     return;
   }
+  if (link_ != nullptr) {
+    BeginLink();
+    return;
+  }
+  ServerReady();
+}
+
+void Session::ServerReady() {
   io_.picker.Succeeded(*address_);
   reason_.clear();
   std::vector<relay::Candidate>().swap(candidates_);

@@ -25,7 +25,17 @@ namespace {
 // meets the dialog, which refuses it.
 constexpr uint64_t kAutoWaitMs = 3'000;
 
-std::optional<mail::DialogProtocol> DialogProtocolOf(config::Service service) {
+// Whether a first octet begins TLS: a handshake record, or, where text is expected, whatever cannot
+// be text, which the handshake knows to tell from TLS and to explain.
+bool BeginsTls(std::byte first, config::Service service) {
+  constexpr std::byte kHandshakeRecord{0x16};
+  constexpr std::byte kBeyondText{0x80};
+  return first == kHandshakeRecord || (service != config::Service::kRaw && first >= kBeyondText);
+}
+
+}  // namespace
+
+std::optional<mail::DialogProtocol> Session::DialogProtocolOf(config::Service service) {
   switch (service) {
     case config::Service::kImap:
       return mail::DialogProtocol::kImap;
@@ -44,16 +54,6 @@ std::optional<mail::DialogProtocol> DialogProtocolOf(config::Service service) {
   }
   return std::nullopt;
 }
-
-// Whether a first octet begins TLS: a handshake record, or, where text is expected, whatever cannot
-// be text, which the handshake knows to tell from TLS and to explain.
-bool BeginsTls(std::byte first, config::Service service) {
-  constexpr std::byte kHandshakeRecord{0x16};
-  constexpr std::byte kBeyondText{0x80};
-  return first == kHandshakeRecord || (service != config::Service::kRaw && first >= kBeyondText);
-}
-
-}  // namespace
 
 void Session::BeginOpening() {
   const generation::ListenerSettings& to = listener();

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstring>
 
+#include "backend_link.h"
 #include "postern/os/socket.h"
 #include "postern/session/session.h"
 
@@ -78,8 +79,23 @@ mail::ProxyFamily ProxyAddressOf(const sockaddr* from, mail::ProxyAddress& out) 
   return mail::ProxyFamily::kIpv6;
 }
 
+// What TLS the client spoke with us.
+mail::ProxyTls TlsOf(const tls::HandshakeFacts& facts) {
+  mail::ProxyTls tls{.version = facts.version, .cipher = facts.cipher};
+  tls.signature_algorithm = facts.certificate_signature;
+  tls.key_algorithm = facts.certificate_key;
+  if (facts.peer == nullptr) return tls;
+  tls.certificate_on_connection = !facts.resumed;
+  tls.certificate_in_session = true;
+  tls.verified = facts.peer->verified;
+  tls.common_name = facts.peer->common_name;
+  return tls;
+}
+
+}  // namespace
+
 // Sixteen random octets in hexadecimal: the same in our log and in the back end's.
-std::string NewId() {
+std::string Session::NewId() {
   std::array<unsigned char, 16> octets{};
   if (::getrandom(octets.data(), octets.size(), 0) != static_cast<ssize_t>(octets.size()))
     return {};
@@ -92,11 +108,10 @@ std::string NewId() {
   return text;
 }
 
-}  // namespace
-
 void Session::NoteLocalAddress(int fd) {
   if (listener().service == config::Service::kHttp) https_port_ = os::LocalAddress(fd).port();
-  if (settings_->backends()[listener().backend].proxy == config::ProxyOut::kOff) return;
+  const generation::BackendSettings& backend = settings_->backends()[listener().backend];
+  if (backend.proxy == config::ProxyOut::kOff && !backend.identify_clients) return;
   proxied_ = std::make_unique<Proxied>();
   proxied_->local = os::LocalAddress(fd);
 }
@@ -186,15 +201,19 @@ void Session::QueueProxyHeader() {
     header.family = mail::ProxyFamily::kUnknown;
   }
   if (out == config::ProxyOut::kVersion2Tls) {
-    proxied_->id = NewId();
+    if (proxied_->id.empty()) proxied_->id = NewId();
     header.unique_id = proxied_->id;
     header.authority = facts_.sni;
-    if (client_.secure())
-      header.tls = mail::ProxyTls{.version = facts_.version, .cipher = facts_.cipher};
+    header.alpn = facts_.alpn;
+    if (client_.secure()) header.tls = TlsOf(facts_);
   }
   std::vector<std::byte> octets;
   mail::WriteProxyHeader(header, FormatOf(out), octets);
-  backend_.out().AppendCopy(octets);
+  if (link_ != nullptr) {
+    link_->proxy_header = std::move(octets);
+  } else {
+    backend_.out().AppendCopy(octets);
+  }
   // Nothing is left to be remembered, maybe for days.
   if (proxied_->proxy.empty() && proxied_->id.empty()) proxied_ = nullptr;
 }

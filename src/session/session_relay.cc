@@ -1,6 +1,7 @@
 // Bytes in both directions; what opens and seals them on the way is SecureStream's business.
 #include <fmt/format.h>
 
+#include "backend_link.h"
 #include "postern/session/session.h"
 
 namespace postern::session {
@@ -14,6 +15,11 @@ void Session::RelayToBackend(const ring::Slot& slot, MutableBytes wire) {
       case SecureStream::Taken::kData:
         bytes_in_ += plain.bytes.size();
         io_.counters.bytes_from_clients.Add(plain.bytes.size());
+        if (link_ != nullptr) {
+          link_->from_client.append(AsText(plain.bytes));
+          if (state_ == State::kRelay) FeedClientDialog();
+          break;
+        }
         if (backend_.Send(plain)) break;
         reason_ = "cannot seal a record for the server";
         Finish(How::kError, true);

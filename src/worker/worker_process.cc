@@ -342,7 +342,8 @@ void WorkerProcess::BeginSession(Acceptors::Connection connection) {
                                   .settings = connection.view->settings,
                                   .listener = connection.listener,
                                   .contexts = connection.view->contexts,
-                                  .policy = connection.view->policies[connection.listener]});
+                                  .policy = connection.view->policies[connection.listener],
+                                  .client_contexts = connection.view->client_contexts});
   if (!begun) {
     LogLine(LogLevel::kError, "connection refused")
         .Field("client", client)

@@ -82,6 +82,8 @@ struct Backend {
   uint64_t connect_timeout_ms = 5'000;
   ProxyOut proxy = ProxyOut::kOff;
   BackendTls tls = {};
+  bool identify_clients = false;  // who the client is, in the service's own words
+  Where identify_where = {};
   Where where;
 };
 

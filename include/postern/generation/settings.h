@@ -83,6 +83,7 @@ struct BackendSettings {
   uint32_t trust = kNoTrust;     // index into Settings::trusts; kNoTrust: no verification
   // Our own certificate for servers that ask for one: its number in the name index.
   uint32_t certificate = kNoCertificate;
+  bool identify_clients = false;
 };
 
 // Settings is immutable; the views in it live as long as it does. Connections hold it (shared)

@@ -15,6 +15,7 @@ namespace postern::relay {
 struct Candidate {
   std::string_view server;           // as the administrator wrote it
   const os::SocketAddress* address;  // borrowed from the settings
+  std::string_view tls_name = {};    // ServerSettings::tls_name
 };
 
 // BackendPicker spreads connections over a back end's servers round robin. A server that just

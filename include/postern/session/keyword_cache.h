@@ -34,6 +34,9 @@ class KeywordCache {
   // when no server answers. False: it cannot be asked for.
   virtual bool Want(const generation::SettingsPtr& settings, uint32_t listener,
                     KeywordWaiter& waiter) = 0;
+  // Learn takes what a server of that back end has just answered.
+  virtual void Learn(const generation::SettingsPtr& settings, uint32_t listener,
+                     const mail::EhloKeywords& keywords) = 0;
 };
 
 }  // namespace postern::session

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "postern/base/bytes.h"
 #include "postern/base/intrusive_list.h"
 #include "postern/generation/settings.h"
+#include "postern/mail/backend_dialog.h"
 #include "postern/mail/client_dialog.h"
 #include "postern/mail/proxy_header.h"
 #include "postern/mail/replies.h"
@@ -26,12 +28,14 @@
 #include "postern/session/secure_stream.h"
 #include "postern/session/session_end.h"
 #include "postern/shm/counters.h"
+#include "postern/tls/client_contexts.h"
 #include "postern/tls/handshake.h"
 #include "postern/tls/server_contexts.h"
 
 namespace postern::session {
 
 class SessionTable;
+struct BackendLink;
 
 // SessionIo is what all sessions of a worker share. Everything is borrowed and outlives them.
 struct SessionIo {
@@ -58,6 +62,8 @@ struct Accepted {
   uint32_t listener = 0;  // index into settings->listeners()
   std::shared_ptr<tls::ServerContexts> contexts;
   tls::PolicyContextPtr policy;  // of the listener; null: the default
+  // For back ends with TLS; may be null when there are none.
+  std::shared_ptr<tls::ClientContexts> client_contexts = nullptr;
 };
 
 class Session final : private relay::StreamOwner {
@@ -77,7 +83,9 @@ class Session final : private relay::StreamOwner {
     kDialog,         // plain text, until the client asks for TLS or goes on without
     kRedirect,       // plain HTTP where TLS is spoken: the client is sent to https
     kHandshake,      // bytes from the client go to handshake_
-    kConnecting,     // TLS stands (or is not wanted); a back end is being connected
+    // TLS stands (or is not wanted); a server is being connected, and what has to be said to it
+    // first (link_) is said
+    kConnecting,
     kRelay,
     kFinishing,  // last words to the client; what it still sends is dropped
     kClosing,    // waiting for the last completions
@@ -104,8 +112,10 @@ class Session final : private relay::StreamOwner {
   void ProxyHeaderLate();
   void NoteLocalAddress(int fd);
   void QueueProxyHeader();
+  static std::string NewId();
 
   // Plain text before TLS, or in its place (session_dialog.cc)
+  static std::optional<mail::DialogProtocol> DialogProtocolOf(config::Service service);
   void BeginOpening();
   void BeginWaiting(uint64_t wait_ms);
   void SpokeWhileWaiting(Bytes bytes);
@@ -141,6 +151,24 @@ class Session final : private relay::StreamOwner {
   void TryNextServer();
   void ServerFailed(std::string_view why);
   void Unreachable();
+  void ServerReady();
+
+  // What comes between connecting and relaying (session_link.cc)
+  void PrepareLink();
+  void BeginLink();
+  void BeginServerHandshake();
+  void BeginServerDialog();
+  void FeedServer(const ring::Slot& slot, MutableBytes wire);
+  void FeedServerHandshake(Bytes bytes);
+  void FeedServerDialog();
+  void HearClient();
+  void FeedClientDialog();
+  bool TakeLinkStep(const mail::BackendDialog::Step& step, const std::string& to_server,
+                    const std::string& to_client);
+  void LinkFailed(mail::BackendFailure failure, const std::string& detail,
+                  const std::string& to_client);
+  void LetThrough();
+  void LinkBroken();
 
   // Relay (session_relay.cc)
   void RelayToBackend(const ring::Slot& slot, MutableBytes wire);
@@ -199,6 +227,7 @@ class Session final : private relay::StreamOwner {
   std::vector<relay::Candidate> candidates_;    // servers not tried yet, the next one last
   const os::SocketAddress* address_ = nullptr;  // the one being tried
   std::string_view server_;                     // the one being tried, then the one in use
+  std::string_view tls_name_;                   // of the one being tried
   std::string reason_;                          // words for the log, when something went wrong
   // For connections that the PROXY protocol has to do with, in or out; null for all others.
   struct Proxied {
@@ -227,6 +256,9 @@ class Session final : private relay::StreamOwner {
     bool extended = false;  // EHLO or LHLO rather than HELO
   };
   std::unique_ptr<Introduction> introduction_;
+  std::shared_ptr<tls::ClientContexts> client_contexts_;  // until the link is made
+  // What a session needs until the client's octets may flow; null where they flow at once.
+  std::unique_ptr<BackendLink> link_;
 };
 
 // SessionTable owns a worker's sessions.

@@ -70,6 +70,7 @@ mail_uid = {user}
 mail_gid = {group}
 mail_max_userip_connections = 2000
 haproxy_trusted_networks = 127.0.0.0/8
+{trusted}
 
 service imap-login {{
   inet_listener imap {{
@@ -122,8 +123,8 @@ def version():
 
 
 class Dovecot:
-    def __init__(self, directory, users, pair=None):
-        """`users`: name to password. With a `pair` it offers STARTTLS."""
+    def __init__(self, directory, users, pair=None, trusted=None):
+        """`users`: name to password. With a `pair` it offers STARTTLS. It believes who a client is from `trusted`."""
         self.directory = directory
         self.ports = {name: free_port() for name in ("imap", "pop3", "sieve", "lmtp", "imap_proxied", "pop3_proxied")}
         self.imap_socket = directory / "imap.sock"
@@ -135,7 +136,8 @@ class Dovecot:
         ssl = ssl.format(certificate=pair.certificate, key=pair.key) if pair else "ssl = no"
         configuration = directory / "dovecot.conf"
         configuration.write_text((head + _COMMON).format(
-            directory=directory, user=MAIL_USER, group=MAIL_GROUP, ssl=ssl, **self.ports))
+            directory=directory, user=MAIL_USER, group=MAIL_GROUP, ssl=ssl,
+            trusted=f"login_trusted_networks = {trusted}" if trusted else "", **self.ports))
         self.process = Process(["dovecot", "-F", "-c", configuration], directory / "dovecot-start.log")
         wait_for(self._serves, "Dovecot to serve")
 

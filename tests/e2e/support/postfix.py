@@ -66,13 +66,14 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self, directory, lmtp_port, auth_socket, pair=None):
-        """With a `pair` it offers STARTTLS."""
+    def __init__(self, directory, lmtp_port, auth_socket, pair=None, settings=""):
+        """With a `pair` it offers STARTTLS. `settings` are lines of main.cf."""
         self.directory = directory
         self.ports = {name: free_port() for name in ("smtp", "submission", "smtp_proxied")}
         tls = "smtpd_tls_security_level = none"
         if pair:
             tls = f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {pair.key}, {pair.certificate}"
+        tls += "\n" + settings
         values = {"tls": tls, "directory": directory, "domain": DOMAIN, "lmtp": lmtp_port, "auth_socket": auth_socket,
                   **self.ports}
         for name in ("conf", "spool", "data"):

@@ -46,6 +46,22 @@ TEST_CASE("proxy: off without a word") {
         ProxyIn::kOff);
 }
 
+TEST_CASE("proxy: clients are identified in the words of services that have some") {
+  CHECK_FALSE(Good("").backends[0].identify_clients);
+  CHECK(Good("", "identify_clients = true").backends[0].identify_clients);
+  for (const char* service : {"sieve", "http", "raw"}) {
+    const auto loaded = Parse(
+        "[backends.b]\nservers = [\"127.0.0.1:143\"]\nidentify_clients = true\n"
+        "[listeners.l]\naddress = \"127.0.0.1:9993\"\nbackend = \"b\"\nservice = \"" +
+            std::string(service) + "\"\n",
+        "f");
+    REQUIRE_FALSE(loaded);
+    REQUIRE(loaded.error().size() == 1);
+    CHECK(loaded.error()[0].where.line == 3);
+    CHECK(loaded.error()[0].what.find("which has no words for that") != std::string::npos);
+  }
+}
+
 TEST_CASE("proxy: what a listener takes, from whom, and how long it waits") {
   const std::pair<const char*, ProxyIn> values[] = {
       {"v1", ProxyIn::kVersion1}, {"v2", ProxyIn::kVersion2}, {"any", ProxyIn::kAny}};

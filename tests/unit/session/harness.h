@@ -121,6 +121,41 @@ class ToyContexts final : public tls::ServerContexts {
   size_t contexts() const override { return 0; }
 };
 
+// The toy handshake as the side that begins it: says "HELLO\n" and takes "WELCOME\n".
+class ToyClientHandshake final : public tls::Handshake {
+ public:
+  Progress Advance(Bytes wire, std::vector<std::byte>& out) override {
+    if (!began_) {
+      const Bytes hello = AsBytes("HELLO\n");
+      out.insert(out.end(), hello.begin(), hello.end());
+      began_ = true;
+    }
+    const std::string_view welcome = "WELCOME\n";
+    const std::string_view text = AsText(wire);
+    if (!welcome.starts_with(text.substr(0, welcome.size()))) {
+      return {tls::HandshakeState::kFailed, wire.size()};
+    }
+    if (text.size() < welcome.size()) return {tls::HandshakeState::kNeedMore, 0};
+    return {tls::HandshakeState::kEstablished, welcome.size()};
+  }
+  tls::HandshakeFailure failure() const override { return tls::HandshakeFailure::kProtocol; }
+  const std::string& failure_detail() const override { return detail_; }
+  tls::HandshakeFacts& facts() override { return facts_; }
+  std::unique_ptr<tls::Record> TakeRecord() override { return std::make_unique<ToyRecordLayer>(); }
+
+ private:
+  bool began_ = false;
+  std::string detail_ = "the server speaks no toy";
+  tls::HandshakeFacts facts_;
+};
+
+class ToyClientContexts final : public tls::ClientContexts {
+ public:
+  std::unique_ptr<tls::Handshake> Begin(uint32_t, std::string_view) override {
+    return std::make_unique<ToyClientHandshake>();
+  }
+};
+
 inline os::SocketAddress BoundAddress(int fd) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
@@ -156,6 +191,8 @@ struct HarnessOptions {
   bool require_tls = true;
   uint64_t greeting_delay_ms = 0;
   KeywordCache* keywords = nullptr;
+  config::BackendTlsMode backend_tls = config::BackendTlsMode::kOff;
+  bool identify_clients = false;
 };
 
 class Harness {
@@ -223,7 +260,8 @@ class Harness {
     REQUIRE(::poll(&wait, 1, 10'000) == 1);
     os::UniqueFd accepted(::accept4(listener->get(), nullptr, nullptr, on));
     const os::SocketAddress peer = os::PeerAddress(accepted.get());
-    REQUIRE(table.Add(*io, {std::move(accepted), peer, settings, 0, contexts}));
+    REQUIRE(table.Add(*io, {std::move(accepted), peer, settings, 0, contexts, nullptr,
+                            std::make_shared<ToyClientContexts>()}));
     return client;
   }
   // The back end's end of the next session that connects.
@@ -320,6 +358,8 @@ class Harness {
     config::Config config;
     config.backends.push_back(
         {.name = "mail", .servers = {}, .connect_timeout_ms = 2'000, .proxy = options.proxy_out});
+    config.backends[0].tls.mode = options.backend_tls;
+    config.backends[0].identify_clients = options.identify_clients;
     std::vector<generation::ResolvedServer> resolved;
     for (const os::SocketAddress& server : options.servers) {
       config.backends[0].servers.push_back({.text = server.ToString()});

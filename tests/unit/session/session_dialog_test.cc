@@ -70,6 +70,12 @@ class FakeKeywords final : public KeywordCache {
     while (KeywordWaiter* waiter = waiters.PopFront()) waiter->OnKeywords(keywords);
   }
 
+  void Learn(const generation::SettingsPtr&, uint32_t,
+             const mail::EhloKeywords& keywords) override {
+    learned = keywords;
+  }
+
+  mail::EhloKeywords learned;
   const mail::EhloKeywords* known = nullptr;
   bool answers = true;
   IntrusiveList<KeywordWaiter, &KeywordWaiter::keyword_node> waiters;
