@@ -137,7 +137,7 @@ class MailSystem:
     """Dovecot and Postfix with some users, each taken by one test."""
 
     def __init__(self, path):
-        self._free = [f"user{number}@{DOMAIN}" for number in range(40)]
+        self._free = [f"user{number}@{DOMAIN}" for number in range(100)]
         self.password = "pass word"  # with a space, as users have them
         (path / "d").mkdir()
         (path / "p").mkdir()

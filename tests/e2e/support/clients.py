@@ -22,12 +22,12 @@ def curl(url, *options, ca=None, check=True):
     return run([*argv, *options, url], check=check)
 
 
-def mbsync(directory, port, user, password, ca=None, host="localhost"):
+def mbsync(directory, port, user, password, ca=None, host="localhost", tls="IMAPS"):
     """Fetches all of the user's mail into a new Maildir below `directory`; returns its INBOX's files."""
     mail = directory / "mbsync"
     mail.mkdir(exist_ok=True)
     # Named TLSType from isync 1.5 on, which still takes the old name.
-    tls = f"SSLType IMAPS\nCertificateFile {ca}" if ca is not None else "SSLType None\nAuthMechs LOGIN"
+    tls = f"SSLType {tls}\nCertificateFile {ca}" if ca is not None else "SSLType None\nAuthMechs LOGIN"
     configuration = directory / "mbsyncrc"
     configuration.write_text(f"""IMAPAccount far
 Host {host}
