@@ -231,6 +231,22 @@ std::vector<std::string> AlternativeNames(const X509* certificate) {
   return TextsOf(names);
 }
 
+std::vector<std::string> NamesNotAscii(const X509* certificate) {
+  auto* alternatives = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+  ERR_clear_error();
+  std::vector<std::string> names;
+  for (int i = 0; alternatives != nullptr && i < sk_GENERAL_NAME_num(alternatives); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternatives, i);
+    if (name->type != GEN_DNS) continue;
+    const std::string_view text = Text(name->d.dNSName);
+    const auto foreign = [](char c) { return static_cast<unsigned char>(c) >= 0x80; };
+    if (std::ranges::any_of(text, foreign)) names.push_back(Printable(text));
+  }
+  GENERAL_NAMES_free(alternatives);
+  return names;
+}
+
 std::vector<std::string> AlternativeNames(const X509_REQ* request) {
   STACK_OF(X509_EXTENSION)* extensions = X509_REQ_get_extensions(const_cast<X509_REQ*>(request));
   auto* names = static_cast<GENERAL_NAMES*>(

@@ -125,6 +125,17 @@ void AddWeakKey(Pair& pair, const EVP_PKEY* key, const std::string& path) {
                              {}});
 }
 
+void AddForeignNames(Pair& pair, const X509* leaf, const std::string& path) {
+  for (const std::string& name : NamesNotAscii(leaf)) {
+    pair.weaknesses.push_back(
+        {fmt::format("the name \"{}\" of the certificate in {} is not in its ASCII form: no client "
+                     "finds it",
+                     name, path),
+         "have the certificate issued for the name that begins with xn--",
+         {}});
+  }
+}
+
 void AddWeakSignatures(Pair& pair, const PairChain& chain, const std::string& path) {
   for (size_t i = 0; i < chain.certificates.size(); ++i) {
     X509* certificate = chain.certificates[i].get();
@@ -240,6 +251,7 @@ Result<Pair> LoadPair(const PairFiles& files) {
   pair.key_stamp = read->file.stamp;
   AddWeakKey(pair, key, files.certificate);
   AddWeakSignatures(pair, *chain, files.certificate);
+  AddForeignNames(pair, chain->certificates[0].get(), files.certificate);
   pair.chain_der = std::move(chain->der);
   pair.warnings = pair.weaknesses;
   for (Error& warning : PeriodWarnings(files.certificate, pair.periods, std::time(nullptr))) {

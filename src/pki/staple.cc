@@ -211,9 +211,6 @@ Result<Staple> Judge(const std::string& path, OCSP_RESPONSE* response,
 }  // namespace
 
 Result<Staple> LoadStaple(const std::string& path, const std::vector<Bytes>& chain, int64_t now) {
-  const struct ClearErrors {
-    ~ClearErrors() { ERR_clear_error(); }
-  } clear_errors;
   const os::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat status {};
   if (!fd.valid() || ::fstat(fd.get(), &status) != 0) {
@@ -224,16 +221,24 @@ Result<Staple> LoadStaple(const std::string& path, const std::vector<Bytes>& cha
   const FileStamp stamp = MakeStamp(status);
   Result<std::vector<unsigned char>> octets = ReadAll(fd.get(), path);
   if (!octets) return std::unexpected(octets.error());
-  if (!octets->empty() && octets->front() != 0x30) *octets = FromPem(*octets);
-  const unsigned char* at = octets->data();
-  const ResponsePtr response(d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(octets->size())));
-  if (response == nullptr || at != octets->data() + octets->size()) {
+  Result<Staple> staple = DecodeStaple(std::move(*octets), path, chain, now);
+  if (staple) staple->stamp = stamp;
+  return staple;
+}
+
+Result<Staple> DecodeStaple(std::vector<unsigned char> octets, const std::string& path,
+                            const std::vector<Bytes>& chain, int64_t now) {
+  const struct ClearErrors {
+    ~ClearErrors() { ERR_clear_error(); }
+  } clear_errors;
+  if (!octets.empty() && octets.front() != 0x30) octets = FromPem(octets);
+  const unsigned char* at = octets.data();
+  const ResponsePtr response(d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(octets.size())));
+  if (response == nullptr || at != octets.data() + octets.size()) {
     return Wrong(path, "the file holds no OCSP response, neither DER nor PEM");
   }
   Result<Staple> staple = Judge(path, response.get(), chain, now);
-  if (!staple) return staple;
-  staple->response = std::move(*octets);
-  staple->stamp = stamp;
+  if (staple) staple->response = std::move(octets);
   return staple;
 }
 

@@ -1,9 +1,10 @@
-"""An ACME client's renewal, end to end (row B13): Debian's pebble issues, lego asks and answers the
+"""An ACME client's renewal, end to end (row B13): Debian's pebble issues, lego and certbot ask and answer the
 challenge, tools/acme-deploy-hook imports, and the Postern that runs serves, without losing a connection.
 """
 
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import urllib.request
@@ -69,6 +70,18 @@ class Pebble:
         assert done.returncode == 0, text + self.server.text()
         return text
 
+    def certbot(self, *words, environment):
+        directories = [word for kind in ("config", "work", "logs")
+                       for word in (f"--{kind}-dir", str(self.path / "certbot" / kind))]
+        done = subprocess.run(
+            ["certbot", *map(str, words), *directories, "--server", f"https://localhost:{self.port}/dir",
+             "--non-interactive"],
+            env={**os.environ, "REQUESTS_CA_BUNDLE": str(self.authority.ca), **environment},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE_S * 2)
+        text = done.stdout.decode("utf-8", "replace")
+        assert done.returncode == 0, text + self.server.text()
+        return text
+
 
 @pytest.fixture
 def pebble(directory, authority):
@@ -106,6 +119,27 @@ def test_certificate_is_issued_renewed_and_served(postern, pebble):
         assert postern.command("reload").status == 0
         with connect(port, context, name=HOST) as client:
             assert serial(client) == first
+
+
+@pytest.mark.skipif(shutil.which("certbot") is None, reason="certbot is not installed")
+def test_certbot_issues_and_renews_through_the_hook(postern, pebble):
+    certs = postern.directory / "certs"
+    assert run("cert", "self-signed", "--directory", certs).status == 0
+    postern.config["certificates"] = {"directory": certs}
+    environment = {"POSTERN": str(program()), "POSTERN_CONFIG": str(postern.path)}
+    with LineServer() as server:
+        port = postern.serve(server.server)
+        postern.start()
+        pebble.certbot("certonly", "--standalone", "--http-01-address", "127.0.0.1", "--http-01-port", pebble.http,
+                       "--agree-tos", "--register-unsafely-without-email", "-d", HOST, "--deploy-hook", HOOK,
+                       environment=environment)
+        context = ssl.create_default_context(cadata=pebble.root())
+        with connect(port, context, name=HOST) as client:
+            first = serial(client)
+        # What the first run was told is kept for renewals.
+        pebble.certbot("renew", "--force-renewal", "--no-random-sleep-on-renew", environment=environment)
+        with connect(port, context, name=HOST) as client:
+            assert serial(client) != first
 
 
 def test_hook_takes_what_certbot_hands_over(postern, pair):

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from support.backends import LineServer
 from support.command import run
 from support.postern import program
 from support.terminal import Terminal
@@ -307,3 +308,19 @@ def test_directory_that_others_may_look_into_is_refused(issued, certs):
     assert answer.status == 1
     assert f"chmod 700 {certs}" in answer.err
     assert list(certs.iterdir()) == []
+
+
+def test_check_of_a_configuration_names_a_missing_intermediate(issued, postern):
+    with LineServer() as server:
+        postern.serve(server.server)
+        postern.config["certificates"]["pair"] = []
+        whole = bundle(postern.directory / "whole.crt", issued.leaf, issued.inter)
+        for name, certificate in (("short", issued.leaf), ("whole", whole)):
+            postern.config["certificates"]["pair"].append(
+                {"name": name, "certificate": certificate, "key": issued.key})
+        postern.write()
+        answer = postern.command("check")
+    assert answer.status == 0, answer
+    said = [line for line in answer.text.splitlines() if "is missing" in line]
+    assert len(said) == 1, answer
+    assert str(issued.leaf) in said[0] and "CN=Inter" in said[0] and "http://ca.example/inter.crt" in said[0]

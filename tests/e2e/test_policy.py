@@ -183,6 +183,44 @@ def test_what_the_library_lacks_is_a_fault_with_its_version(postern, server):
     assert "AES128-SHA," not in answer.text
 
 
+def openssl_has_post_quantum():
+    """Whether this machine's OpenSSL has X25519MLKEM768: from 3.5 on."""
+    version = subprocess.run(["openssl", "version"], stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
+    return tuple(map(int, re.match(r"OpenSSL (\d+)\.(\d+)", version).groups())) >= (3, 5)
+
+
+@pytest.mark.skipif(not openssl_has_post_quantum(), reason="this OpenSSL has no X25519MLKEM768")
+def test_post_quantum_key_exchange_comes_first(postern, three):
+    for policy, port in three.items():
+        listed = postern.command("ciphers", policy).text
+        assert re.search(r"^groups +X25519MLKEM768[ ,]", listed, re.M), listed
+        assert s_client(port, "-tls1_3")
+        line = postern.closed(listener=policy)
+        assert line["group"] == "X25519MLKEM768", line
+    # A client that has no such group is served as before.
+    assert s_client(three["modern"], "-tls1_3", "-groups", "X25519")
+    found = postern.wait_for_lines("connection closed", count=2, listener="modern")
+    assert found[-1]["group"].lower() == "x25519", found
+
+
+@pytest.mark.skipif(openssl_has_post_quantum(), reason="this OpenSSL has X25519MLKEM768")
+def test_without_post_quantum_key_exchange_policies_do_without(postern, server, three):
+    for policy, port in three.items():
+        listed = postern.command("ciphers", policy).text
+        assert re.search(r"^groups +X25519,", listed, re.M), listed
+        assert re.search(r"^not in this OpenSSL .*X25519MLKEM768", listed, re.M), listed
+        assert s_client(port, "-tls1_3")
+        assert postern.closed(listener=policy)["group"].lower() == "x25519"
+    # Who asks for it by name is told.
+    postern.config["policies"] = {"p": {"base": "modern", "groups": "X25519MLKEM768:X25519"}}
+    postern.serve(server.server, policy="p")
+    postern.write()
+    answer = postern.command("check")
+    assert answer.status == 1
+    assert re.search(r'the policy "p" asks for the group X25519MLKEM768, which OpenSSL 3\.\S+ does not have; '
+                     r".*\(3\.5 on\)", answer.text), answer
+
+
 def test_ciphers_shows_the_policy_of_a_name_or_of_a_listener(postern, server):
     postern.serve(server.server, policy="old")
     postern.write()

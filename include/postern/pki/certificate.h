@@ -55,9 +55,10 @@ struct Pair {
   std::vector<Period> periods;  // of each certificate in the chain
   std::string key_type;         // "RSA 2048", "EC P-256", "ED25519"
   KeyClass key_kind = KeyClass::kOther;
-  SchemeSet schemes = 0;          // what a client must verify of the chain
-  bool must_staple = false;       // the leaf asks clients to insist on an OCSP response (RFC 7633)
-  std::vector<Error> weaknesses;  // short key, SHA-1, a chain out of order: served all the same
+  SchemeSet schemes = 0;     // what a client must verify of the chain
+  bool must_staple = false;  // the leaf asks clients to insist on an OCSP response (RFC 7633)
+  // Short key, SHA-1, a chain out of order, a name that is not ASCII: served all the same.
+  std::vector<Error> weaknesses;
   // All of `weaknesses`, and what PeriodWarnings says at the moment of loading.
   std::vector<Error> warnings;
   FileStamp certificate_stamp;

@@ -35,6 +35,9 @@ std::string WeakKey(const EVP_PKEY* key);
 std::vector<std::string> HostNames(const X509* certificate);
 // All that the subjectAltName holds, as it stands: "mail.example.com", "192.0.2.1", "a@b.example".
 std::vector<std::string> AlternativeNames(const X509* certificate);
+// Those of its dNSNames that are not in ASCII, where no client looks for them (RFC 9525
+// section 6.3: A-labels).
+std::vector<std::string> NamesNotAscii(const X509* certificate);
 std::vector<std::string> AlternativeNames(const X509_REQ* request);
 Period PeriodOf(const X509* certificate);
 // "2026-11-22 14:05 UTC".

@@ -24,4 +24,8 @@ struct Staple {
 // be in the chain, unless the leaf is signed by itself. Each failure names the file and the remedy.
 Result<Staple> LoadStaple(const std::string& path, const std::vector<Bytes>& chain, int64_t now);
 
+// DecodeStaple is LoadStaple on the octets of `path`; the stamp is nobody's.
+Result<Staple> DecodeStaple(std::vector<unsigned char> octets, const std::string& path,
+                            const std::vector<Bytes>& chain, int64_t now);
+
 }  // namespace postern::pki

@@ -480,4 +480,17 @@ TEST_CASE("pki: a pair that is kept expires all the same") {
   CHECK(PeriodWarnings("a.crt", periods, 99).size() == 2);
 }
 
+TEST_CASE("load pair: a name that is not in ASCII is warned of, and serves nobody", "[pki]") {
+  const Files files;
+  CertificateSpec spec;
+  spec.alternative_names = "DNS:mail.example.com,DNS:m\xC3\xBCller.example";
+  files.Certificate(Pem(MakeCertificate(spec, files.key.get()).get()));
+  const Result<Pair> pair = files.Load();
+  REQUIRE(pair.has_value());
+  CHECK(pair->names == std::vector<std::string>{"mail.example.com"});
+  REQUIRE(pair->warnings.size() == 1);
+  CHECK(Says(pair->warnings[0].ToString(),
+             {"m\xC3\xBCller.example", "not in its ASCII form", "xn--"}));
+}
+
 }  // namespace postern::pki
