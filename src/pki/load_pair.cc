@@ -12,6 +12,7 @@
 #include "pki/decrypt.h"
 #include "pki/pair_chain.h"
 #include "pki/pem_file.h"
+#include "pki/plain_key.h"
 #include "postern/pki/certificate.h"
 #include "postern/pki/describe.h"
 
@@ -41,9 +42,7 @@ Status Servable(const EVP_PKEY* key, const std::string& path) {
 // The key of a block that is the only one of its file.
 Result<KeyPtr> DecodeKey(const PemFile& file, const PemBlock& block, const PairFiles& files) {
   if (!block.encrypted) {
-    const std::vector<unsigned char>& der = block.der.get();
-    const unsigned char* at = der.data();
-    KeyPtr key(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(der.size())));
+    KeyPtr key = DecodePlainKey(block);
     if (key != nullptr) return key;
     return Fail(
         fmt::format("the private key in {} cannot be decoded: {}", file.path, OpenSslErrors()),
