@@ -167,7 +167,8 @@ def test_status_for_people_and_for_programs(postern):
             assert {worker["pid"] for worker in status["workers"]} == set(postern.worker_pids())
             assert status["certificates"] == {
                 "count": 1, "soonest_name": "localhost",
-                "soonest_expiry": status["certificates"]["soonest_expiry"]}
+                "soonest_expiry": status["certificates"]["soonest_expiry"],
+                "watch": "off", "waiting": []}
             assert [listener["address"] for listener in status["listeners"]] == [f"127.0.0.1:{port}"]
     # The socket can be given instead of the configuration.
     answer = postern_command("status", "--json", "--socket", postern.config["process"]["control_socket"])
