@@ -17,6 +17,7 @@
 #include "postern/ring/buffer_pool.h"
 #include "postern/ring/ring.h"
 #include "postern/ring/timer_wheel.h"
+#include "postern/session/learned_keywords.h"
 #include "postern/session/session.h"
 #include "postern/shm/control_page.h"
 #include "postern/shm/counters.h"
@@ -97,6 +98,7 @@ class WorkerProcess {
   relay::StreamIo tls_backend_io_;
   relay::BackendPicker picker_;
   std::vector<std::byte> scratch_;
+  session::LearnedKeywords keywords_;
   session::SessionTable sessions_;
   session::SessionIo session_io_;
   Generations generations_;

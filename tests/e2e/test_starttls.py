@@ -17,6 +17,7 @@ import pytest
 from support.clients import Dialog, curl, mbsync, run
 from support.mailbox import body, delivered, message, wait_for_mail
 from support.tls import read_to_end
+from support.waiting import wait_for
 
 SERVICES = ("imap", "pop3", "sieve", "submission", "smtp", "lmtp")
 
@@ -332,6 +333,15 @@ def test_ehlo_offers_what_the_server_offers(site, service):
         assert "STARTTLS" in plain and plain <= servers - {"AUTH"} | {"STARTTLS"}
         client.starttls(context=site.authority.context())
         assert keywords(client) == servers
+
+    def offered_before_tls():
+        with smtplib.SMTP("localhost", site.ports[service]) as client:
+            plain = keywords(client)
+            client.starttls(context=site.authority.context())
+            keywords(client)  # from which this worker learns
+            return plain
+
+    wait_for(lambda: offered_before_tls() == servers - {"AUTH"} | {"STARTTLS"}, "a worker that has learned")
 
 
 # --- What is refused ---

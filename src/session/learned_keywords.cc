@@ -1,0 +1,38 @@
+// What a server offers hardly ever changes, and a session that learns the same again costs a
+// comparison.
+#include "postern/session/learned_keywords.h"
+
+namespace postern::session {
+namespace {
+
+// A back end may serve listeners of both protocols, at different ports of the same servers.
+std::string KeyOf(const generation::Settings& settings, uint32_t listener) {
+  const generation::ListenerSettings& from = settings.listeners()[listener];
+  std::string key(settings.backends()[from.backend].name);
+  if (from.service == config::Service::kLmtp) key += " lmtp";  // names have no spaces
+  return key;
+}
+
+}  // namespace
+
+const mail::EhloKeywords* LearnedKeywords::Find(const generation::SettingsPtr& settings,
+                                                uint32_t listener) {
+  const auto found = known_.find(KeyOf(*settings, listener));
+  return found == known_.end() ? nullptr : &found->second;
+}
+
+void LearnedKeywords::Learn(const generation::SettingsPtr& settings, uint32_t listener,
+                            const mail::EhloKeywords& keywords) {
+  std::string key = KeyOf(*settings, listener);
+  const auto found = known_.find(key);
+  if (found != known_.end()) {
+    if (found->second != keywords) found->second = keywords;
+    return;
+  }
+  // Names of back ends that are gone are not worth telling apart from others: all is soon learned
+  // anew.
+  if (known_.size() >= kMostBackends) known_.clear();
+  known_.emplace(std::move(key), keywords);
+}
+
+}  // namespace postern::session
