@@ -1,6 +1,7 @@
 // Which of a back end's EHLO keywords a client may hear.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 

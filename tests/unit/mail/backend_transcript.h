@@ -10,6 +10,7 @@
 // \r \n \0 \\ and \xHH stand for octets. A line that begins with "#" and an empty line say nothing.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
