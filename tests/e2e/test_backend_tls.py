@@ -1,5 +1,6 @@
 """TLS towards the servers behind, from the first octet and by STARTTLS, with Dovecot and Postfix."""
 
+import contextlib
 import os
 import socket
 import ssl
@@ -108,7 +109,10 @@ def test_tls_from_the_first_octet_with_both_ends_carried_through(postern, pair):
             tls = context.wrap_socket(sock, server_side=True)
             tls.sendall(b"you said " + tls.recv(100))
             if clean:
-                tls.unwrap().close()
+                # The client hangs up without a close_notify of its own, which newer Pythons call an error.
+                with contextlib.suppress(ssl.SSLError):
+                    tls.unwrap()
+                tls.close()
             else:
                 os.close(tls.detach())
 
