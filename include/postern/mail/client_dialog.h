@@ -60,7 +60,7 @@ class ClientDialog {
     kMore,      // take more octets from the client
     kKeywords,  // SMTP: EHLO is in; call AnswerEhlo, then Take again
     kStartTls,  // when the reply is out, the handshake begins, and this dialog is over
-    kPlain,  // the client goes on without TLS: `opening` is for the back end, and the octets from
+    kPlain,  // the client goes on without TLS: the back end is told of `hello`, and the octets from
              // `consumed` on are the client's first to it
     kClose,  // when the reply is out, the connection ends; `end` says why
   };

@@ -1,5 +1,6 @@
-// Session ticket keys (STEKs) shared by all workers: made and rotated by the master in a shared
-// page, never on disk. Layout version 2, 2026-11-23; described in docs/processes.md.
+// Session ticket keys (STEKs) shared by all workers in a page of the master's: made and rotated
+// there and never on disk, or taken from files (ticket_key_files.h). Layout version 2, 2026-11-23;
+// described in docs/processes.md.
 #pragma once
 
 #include <array>
