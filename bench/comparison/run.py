@@ -131,7 +131,8 @@ class Run:
         servers: list[Server] = []
         with self._backend(load.backend) as backend, contextlib.ExitStack() as stack:
             groups = (load.group,) if load.group == POST_QUANTUM else GROUPS
-            setup = Setup(backend, self.pairs[load.kind], load.tickets, load.logged, load.service(), None, groups)
+            setup = Setup(backend, self.pairs[load.kind], load.tickets, load.logged, load.service(), None, groups,
+                          "--starttls" in load.arguments)
             for kind in self.kinds:
                 if reason := load.refuses(kind):
                     figure.left_out[kind.name] = reason

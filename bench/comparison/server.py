@@ -20,7 +20,7 @@ from typing import NamedTuple, Optional
 from support.ports import free_port
 from support.process import Process, alive, send_signal
 
-from . import Trouble, accounting
+from . import Trouble, accounting, starttls
 from .certificates import HOST, Pair, Store
 
 READY_S = 300  # A bound on a start with many certificates, not a measure.
@@ -42,6 +42,7 @@ class Setup(NamedTuple):
     service: str = "raw"
     store: Optional[Store] = None  # Instead of `pair`: one certificate for each name.
     groups: tuple[str, ...] = GROUPS
+    starttls: bool = False  # The client asks for TLS in the service's own words.
 
 
 class Server:
@@ -53,6 +54,7 @@ class Server:
     can_switch_tickets = True
     can_log = True
     services = ("raw",)  # What it can stand before.
+    can_starttls = False
     holds_many = False  # Whether it is in the comparison of certificates at scale.
 
     def __init__(self, directory: pathlib.Path, setup: Setup, cpus: list[int]):
@@ -147,6 +149,8 @@ class Server:
         context.verify_mode = ssl.CERT_NONE
         raw = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         try:
+            if self.setup.starttls:
+                starttls.imap(raw)
             return context.wrap_socket(raw, server_hostname=host)
         except BaseException:
             raw.close()

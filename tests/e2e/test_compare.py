@@ -182,6 +182,8 @@ def test_client_of_tls_12_offers_the_certificates_curve_too():
 def test_measures_leave_out_servers_that_cannot_take_part():
     assert LOADS["full-13-ecdsa"].refuses(peers.NginxMail) is not None
     assert LOADS["greeting"].refuses(peers.NginxMail) is None
+    assert LOADS["starttls"].refuses(peers.NginxMail) is None
+    assert LOADS["starttls"].refuses(peers.HAProxy) is not None
     assert LOADS["full-13-logged"].refuses(peers.Hitch) is not None
     assert LOADS["full-13-no-tickets"].refuses(peers.Hitch) is not None
     for load in loads.LOADS:
@@ -340,6 +342,13 @@ def test_short_run_under_load(directory):
         assert set(figures[ident]) == installed
         for server, result in figures[ident].items():
             assert result["median"] > 0 and result["rounds"][0]["failures"] == 0, (ident, server)
+
+
+@needs_generator
+def test_short_run_of_starttls(directory):
+    results = smoke(directory, "--seconds", "0.2", "--only", "starttls")["starttls"]
+    assert results["postern"]["median"] > 0 and results["postern"]["rounds"][0]["failures"] == 0
+    assert set(results) == {"postern"} | ({"nginx-mail"} if peers.NginxMail.executable() else set())
 
 
 @needs_generator

@@ -101,14 +101,16 @@ class NginxMail(Nginx):
     services = ("imap",)
     holds_many = False
     can_log = False
+    can_starttls = True
     module = "mail"
 
     def _body(self) -> str:
         # Nobody logs in here, so the authentication server is never asked.
+        secured = "" if self.setup.starttls else " ssl"
         return f"""mail {{
 {self._tls()}{self._pair()}  server_name mail.example.com;
   auth_http 127.0.0.1:1/never;
   timeout 1h;
-  server {{ listen 127.0.0.1:{self.port} ssl backlog={BACKLOG}; protocol imap; }}
+  server {{ listen 127.0.0.1:{self.port}{secured} backlog={BACKLOG}; protocol imap; starttls {'only' if self.setup.starttls else 'off'}; }}
 }}
 """

@@ -14,6 +14,7 @@ class Postern(Server):
     title = "Postern"
     services = ("raw", "imap")
     holds_many = True
+    can_starttls = True
     program: Optional[pathlib.Path] = None  # Set by the command line.
 
     @classmethod
@@ -44,6 +45,6 @@ class Postern(Server):
             "timeouts": {"prepare": "120s"},
             "listeners": {"measured": {
                 "address": "127.0.0.1", "port": self.port, "service": self.setup.service, "backend": "measured",
-                "idle_timeout": "1h"}},
+                "tls": "starttls" if self.setup.starttls else "implicit", "idle_timeout": "1h"}},
             "backends": {"measured": {"servers": [f"127.0.0.1:{self.setup.backend}"]}},
         })}
