@@ -22,8 +22,8 @@ std::expected<Loaded, std::vector<Error>> Parse(std::string_view text, const std
   ReadBackends(reading);
   ReadPolicies(reading);
   ReadTls(reading);
-  ReadListeners(reading, defaults);
   ReadLimits(reading);
+  ReadListeners(reading, defaults);
   ReadTickets(reading);
   root.Finish();
   const toml::table* listeners = document["listeners"].as_table();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "access.h"
 #include "endpoint.h"
 #include "postern/config/suggest.h"
 #include "proxy.h"
@@ -93,6 +94,9 @@ Listener ReadListener(Reading& reading, const std::string& name, const toml::tab
   ReadBackendName(reading, table, listener);
   table.Duration("handshake_timeout", listener.timeouts.handshake_ms, kHandshakeRange);
   table.Duration("idle_timeout", listener.timeouts.idle_ms, kIdleRange);
+  table.Duration("first_byte_timeout", listener.timeouts.first_byte_ms, kHandshakeRange);
+  table.Duration("unread_timeout", listener.timeouts.unread_ms, kUnreadRange);
+  ReadListenerAccess(reading, table, listener.access);
   if (listener.timeouts.idle_ms == 0) listener.timeouts.idle_ms = FactsOf(listener.service).idle_ms;
   table.Finish();
   return listener;

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "checks.h"
+#include "networks.h"
 #include "postern/config/suggest.h"
 #include "services.h"
 
@@ -28,32 +29,23 @@ constexpr std::array<Choice<ProxyOut>, 4> kOut = {{
 }};
 constexpr Range kTimeoutRange{100, 60'000};
 
-void ReadNetworks(Reading& reading, TableReader& table, std::vector<os::Network>& networks) {
-  for (const PlacedText& text : table.Texts("proxy_from")) {
-    const auto network = os::Network::Parse(text.text);
-    if (!network) {
-      reading.reporter.Fault(
-          text.where, fmt::format("{} is no network", Quote(text.text)),
-          "write an address or a network such as \"192.0.2.7\", \"10.0.0.0/8\" or "
-          "\"2001:db8::/32\", with no bit set behind the prefix");
-      continue;
-    }
-    constexpr uint32_t kAllOfIpv4 = 96;  // mapped into IPv6
-    if (network->prefix == 0 || (network->prefix == kAllOfIpv4 && text.text.contains('.'))) {
-      reading.reporter.Warn(text.where,
-                            fmt::format("with {} in proxy_from of {} anybody may claim any address",
-                                        Quote(text.text), table.name()),
-                            "name only the networks that the proxies are in");
-    }
-    networks.push_back(*network);
-  }
+// Whoever is in a list of all addresses is believed to be anybody.
+void WarnOfEverybody(Reading& reading, const TableReader& table, const PlacedNetwork& network) {
+  if (!network.all) return;
+  reading.reporter.Warn(network.where,
+                        fmt::format("with {} in proxy_from of {} anybody may claim any address",
+                                    Quote(network.text), table.name()),
+                        "name only the networks that the proxies are in");
 }
 
 }  // namespace
 
 void ReadProxyIn(Reading& reading, TableReader& table, ProxyAcceptance& proxy) {
   table.OneOf<ProxyIn>("proxy_protocol", proxy.in, kIn);
-  ReadNetworks(reading, table, proxy.from);
+  for (const PlacedNetwork& network : ReadNetworks(reading, table, "proxy_from")) {
+    WarnOfEverybody(reading, table, network);
+    proxy.from.push_back(network.network);
+  }
   table.Duration("proxy_timeout", proxy.timeout_ms, kTimeoutRange);
   if (proxy.in != ProxyIn::kOff) {
     const std::string_view remedy =

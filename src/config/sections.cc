@@ -1,11 +1,10 @@
-// The single tables: [process], [log], [certificates], [limits], [tickets], [timeouts]. Ranges are
-// those of docs/configuration.md.
+// The single tables but for [limits]: [process], [log], [certificates], [tickets], [timeouts].
+// Ranges are those of docs/configuration.md.
 #include "sections.h"
 
 #include <fmt/format.h>
 
 #include <array>
-#include <bit>
 #include <filesystem>
 #include <map>
 
@@ -15,10 +14,6 @@
 
 namespace postern::config {
 namespace {
-
-const toml::table* Section(Reading& reading, std::string_view name) {
-  return reading.root.Child<toml::table>(name, "a table", kTableHelp);
-}
 
 void ReadPair(Reading& reading, const toml::table& node) {
   TableReader table(node, "[[certificates.pair]]", reading.reporter);
@@ -67,6 +62,10 @@ void ReadSeconds(Reading& reading, TableReader& table, std::string_view key, uin
 }
 
 }  // namespace
+
+const toml::table* Section(Reading& reading, std::string_view name) {
+  return reading.root.Child<toml::table>(name, "a table", kTableHelp);
+}
 
 std::string ResolvePath(const Reading& reading, const std::string& path) {
   if (path.empty() || path.starts_with('/')) return path;
@@ -220,22 +219,6 @@ void ReadCertificates(Reading& reading) {
   table.Finish();
 }
 
-void ReadLimits(Reading& reading) {
-  const toml::table* node = Section(reading, "limits");
-  if (node == nullptr) return;
-  TableReader table(*node, "[limits]", reading.reporter);
-  table.Integer("connections", reading.config.limits.connections, {1, 10'000'000});
-  uint32_t& buffers = reading.config.limits.buffers;
-  // A provided-buffer ring takes a power of two, at most 32,768 (io_uring_register_buf_ring(3)).
-  if (table.Integer("buffers", buffers, {16, 32'768}) && !std::has_single_bit(buffers)) {
-    reading.reporter.Fault(
-        table.WhereOfValue("buffers"),
-        fmt::format("buffers = {} in [limits] is no power of two", buffers),
-        fmt::format("write {} or {}", std::bit_floor(buffers), std::bit_ceil(buffers)));
-  }
-  table.Finish();
-}
-
 namespace {
 
 void ReadTicketKeyFiles(Reading& reading, TableReader& table, Tickets& tickets) {
@@ -285,6 +268,8 @@ Timeouts ReadTimeouts(Reading& reading) {
   table.Duration("handshake", defaults.handshake_ms, kHandshakeRange);
   table.Duration("dialog", defaults.dialog_ms, kDialogRange);
   table.Duration("idle", defaults.idle_ms, kIdleRange);
+  table.Duration("first_byte", defaults.first_byte_ms, kHandshakeRange);
+  table.Duration("unread", defaults.unread_ms, kUnreadRange);
   table.Duration("drain", reading.config.drain_timeout_ms, {0, 604'800'000});
   table.Duration("prepare", reading.config.prepare_timeout_ms, {100, 600'000});
   table.Finish();

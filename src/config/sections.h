@@ -23,8 +23,9 @@ struct Reading {
 void ReadProcess(Reading& reading);
 void ReadLog(Reading& reading);
 void ReadCertificates(Reading& reading);
-void ReadLimits(Reading& reading);
 void ReadTickets(Reading& reading);
+// [limits]; call it before ReadListeners, which take its lists of networks.
+void ReadLimits(Reading& reading);
 // Returns [timeouts]' handshake and idle, the defaults of every listener.
 Timeouts ReadTimeouts(Reading& reading);
 void ReadBackends(Reading& reading);
@@ -49,6 +50,9 @@ void ReadListenerTls(Reading& reading, TableReader& table, Listener& listener, b
 inline constexpr std::string_view kTableHelp =
     "begin the table with its name in brackets on a line";
 
+// Section is the table [`name`], or null; what is no table is reported.
+const toml::table* Section(Reading& reading, std::string_view name);
+
 // NamedTables gives the tables within [`section`], in the order of the file.
 std::vector<std::pair<std::string, const toml::table*>> NamedTables(Reading& reading,
                                                                     std::string_view section,
@@ -64,6 +68,7 @@ bool ReadPath(Reading& reading, TableReader& table, std::string_view key, std::s
 inline constexpr Range kHandshakeRange{100, 600'000};
 inline constexpr Range kDialogRange{100, 600'000};
 inline constexpr Range kIdleRange{100, 604'800'000};
+inline constexpr Range kUnreadRange{100, 604'800'000};
 
 // CheckName reports a name of a listener, back end or certificate that could not stand in a log
 // line or a command as it is. `also` are characters that this kind of name may hold beyond the

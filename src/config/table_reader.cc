@@ -153,7 +153,7 @@ bool TableReader::Text(std::string_view key, std::string& out) {
   return true;
 }
 
-std::vector<PlacedText> TableReader::Texts(std::string_view key) {
+std::vector<PlacedText> TableReader::Texts(std::string_view key, bool may_be_empty) {
   std::vector<PlacedText> texts;
   const toml::node* node = Find(key);
   if (node == nullptr) return texts;
@@ -169,7 +169,7 @@ std::vector<PlacedText> TableReader::Texts(std::string_view key) {
     add(*node);
     return texts;
   }
-  if (list->empty()) {
+  if (list->empty() && !may_be_empty) {
     reporter_.Fault(WhereOf(*node, reporter_), fmt::format("{} in {} is an empty list", key, name_),
                     "name at least one");
   }

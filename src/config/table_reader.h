@@ -53,8 +53,9 @@ class TableReader {
   // Texts may not be longer than 4,096 octets or hold control characters: most go to the system as
   // paths and names.
   bool Text(std::string_view key, std::string& out);
-  // A text or a list of texts. Nothing when the key is missing, wrong, or an empty list.
-  std::vector<PlacedText> Texts(std::string_view key);
+  // A text or a list of texts. Nothing when the key is missing, wrong, or an empty list, which is a
+  // fault unless `may_be_empty`.
+  std::vector<PlacedText> Texts(std::string_view key, bool may_be_empty = false);
   template <typename T>
   bool OneOf(std::string_view key, T& out, std::span<const Choice<T>> choices);
 

@@ -17,7 +17,7 @@
 
 namespace postern::generation {
 
-inline constexpr uint32_t kLayoutVersion = 6;
+inline constexpr uint32_t kLayoutVersion = 7;
 // Every table and every certificate begins at a multiple of this.
 inline constexpr size_t kAlignment = 8;
 

@@ -49,6 +49,7 @@ class SettingsReader {
     if (Status policies = ReadPolicies(); !policies) return policies;
     if (Status listeners = ReadListeners(); !listeners) return listeners;
     if (Status proxies = ReadProxies(); !proxies) return proxies;
+    if (Status accesses = ReadAccesses(); !accesses) return accesses;
     return ReadSockets();
   }
 
@@ -224,7 +225,71 @@ class SettingsReader {
                                       entry.require_tls == 1,
                                       *host_name,
                                       entry.greeting_delay_ms,
-                                      entry.dialog_timeout_ms});
+                                      entry.dialog_timeout_ms,
+                                      0,
+                                      0,
+                                      {}});
+    }
+    return {};
+  }
+
+  static bool ReadNetworks(std::span<const NetworkEntry> entries, std::vector<os::Network>& out) {
+    for (const NetworkEntry& entry : entries) {
+      if (entry.prefix > 128) return false;
+      os::Network& network = out.emplace_back();
+      std::memcpy(network.address.data(), entry.address, sizeof entry.address);
+      network.prefix = entry.prefix;
+    }
+    return true;
+  }
+
+  // What limits clients. Networks lie in the order of their users, each with one.
+  Status ReadAccesses() {
+    const auto limits = TableOf<LimitsEntry>(part_, header_.limits);
+    const auto accesses = TableOf<AccessEntry>(part_, header_.accesses);
+    const auto networks = TableOf<NetworkEntry>(part_, header_.access_networks);
+    if (!limits || !accesses || !networks) return Damaged("a table lies outside");
+    if (limits->size() != 1 || accesses->size() != settings_.listeners_.size()) {
+      return Damaged("the limits are not those of its listeners");
+    }
+    const LimitsEntry& machine = (*limits)[0];
+    if (std::max({machine.failure_window_ms, machine.penalty_ms, machine.penalty_max_ms}) >
+        kMaxTimeoutMs) {
+      return Damaged("a timeout is too long");
+    }
+    settings_.max_handshakes_ = machine.handshakes;
+    settings_.memory_reserve_mib_ = machine.memory_reserve_mib;
+    settings_.address_limits_ = {machine.connections,
+                                 machine.connections_per_second,
+                                 machine.burst,
+                                 machine.failures,
+                                 machine.failure_window_ms,
+                                 machine.penalty_ms,
+                                 machine.penalty_max_ms,
+                                 {}};
+    size_t taken = 0;  // each belongs to one place, as servers do
+    const auto take = [&](uint32_t first, uint32_t count, std::vector<os::Network>& out) {
+      taken += count;
+      return taken <= networks->size() && Inside(first, count, networks->size()) &&
+             ReadNetworks(networks->subspan(first, count), out);
+    };
+    if (!take(machine.first_exempt, machine.exempt_count, settings_.address_limits_.exempt)) {
+      return Damaged("a network is not there or damaged");
+    }
+    for (size_t i = 0; i < accesses->size(); ++i) {
+      const AccessEntry& entry = (*accesses)[i];
+      ListenerSettings& listener = settings_.listeners_[i];
+      if (std::max(entry.first_byte_timeout_ms, entry.unread_timeout_ms) > kMaxTimeoutMs) {
+        return Damaged("a timeout is too long");
+      }
+      listener.first_byte_timeout_ms = entry.first_byte_timeout_ms;
+      listener.unread_timeout_ms = entry.unread_timeout_ms;
+      listener.access.connections = entry.connections;
+      listener.access.connections_per_address = entry.connections_per_address;
+      if (!take(entry.first_network, entry.allow_count, listener.access.allow) ||
+          !take(entry.first_network + entry.allow_count, entry.deny_count, listener.access.deny)) {
+        return Damaged("a network is not there or damaged");
+      }
     }
     return {};
   }
@@ -251,11 +316,8 @@ class SettingsReader {
       config::ProxyAcceptance& proxy = settings_.listeners_[i].proxy;
       proxy.in = static_cast<config::ProxyIn>(entry.in);
       proxy.timeout_ms = entry.timeout_ms;
-      for (const NetworkEntry& from : networks->subspan(entry.first_network, entry.network_count)) {
-        if (from.prefix > 128) return Damaged("a network is damaged");
-        os::Network& network = proxy.from.emplace_back();
-        std::memcpy(network.address.data(), from.address, sizeof from.address);
-        network.prefix = from.prefix;
+      if (!ReadNetworks(networks->subspan(entry.first_network, entry.network_count), proxy.from)) {
+        return Damaged("a network is damaged");
       }
     }
     return {};

@@ -46,17 +46,53 @@ void AddTrust(const ReadTrust& trust, TextPool& texts, std::vector<TrustEntry>& 
   }
 }
 
+void AddNetworks(const std::vector<os::Network>& networks, std::vector<NetworkEntry>& entries) {
+  for (const os::Network& network : networks) {
+    NetworkEntry& entry = entries.emplace_back();
+    std::memcpy(entry.address, network.address.data(), sizeof entry.address);
+    entry.prefix = network.prefix;
+  }
+}
+
+LimitsEntry EntryOf(const config::Limits& limits, std::vector<NetworkEntry>& networks) {
+  const config::AddressLimits& of = limits.of_address;
+  const LimitsEntry entry{limits.handshakes,
+                          limits.memory_reserve_mib,
+                          of.connections,
+                          of.connections_per_second,
+                          of.burst,
+                          of.failures,
+                          Count(networks.size()),
+                          Count(of.exempt.size()),
+                          of.failure_window_ms,
+                          of.penalty_ms,
+                          of.penalty_max_ms};
+  AddNetworks(of.exempt, networks);
+  return entry;
+}
+
+AccessEntry EntryOf(const config::Listener& listener, std::vector<NetworkEntry>& networks) {
+  const config::ListenerAccess& access = listener.access;
+  const AccessEntry entry{listener.timeouts.first_byte_ms,
+                          listener.timeouts.unread_ms,
+                          access.connections,
+                          access.connections_per_address,
+                          Count(networks.size()),
+                          Count(access.allow.size()),
+                          Count(access.deny.size()),
+                          0};
+  AddNetworks(access.allow, networks);
+  AddNetworks(access.deny, networks);
+  return entry;
+}
+
 void AddProxies(const config::Config& config, std::vector<ProxyEntry>& entries,
                 std::vector<NetworkEntry>& networks) {
   for (const config::Listener& listener : config.listeners) {
     const config::ProxyAcceptance& proxy = listener.proxy;
     entries.push_back({proxy.timeout_ms, static_cast<uint32_t>(proxy.in), Count(networks.size()),
                        Count(proxy.from.size())});
-    for (const os::Network& network : proxy.from) {
-      NetworkEntry& entry = networks.emplace_back();
-      std::memcpy(entry.address, network.address.data(), sizeof entry.address);
-      entry.prefix = network.prefix;
-    }
+    AddNetworks(proxy.from, networks);
   }
 }
 
@@ -121,6 +157,13 @@ std::vector<std::byte> BuildSettings(
   std::vector<NetworkEntry> networks;
   AddProxies(config, proxies, networks);
 
+  std::vector<NetworkEntry> access_networks;
+  const std::vector<LimitsEntry> machine = {EntryOf(config.limits, access_networks)};
+  std::vector<AccessEntry> accesses;
+  for (const config::Listener& listener : config.listeners) {
+    accesses.push_back(EntryOf(listener, access_networks));
+  }
+
   std::vector<SocketEntry> socket_entries;
   for (const auto& [listener, address] : sockets) {
     socket_entries.push_back({listener, Count(addresses.size())});
@@ -144,6 +187,9 @@ std::vector<std::byte> BuildSettings(
   header.ders = image.Append(ders);
   header.proxies = image.Append(proxies);
   header.networks = image.Append(networks);
+  header.limits = image.Append(machine);
+  header.accesses = image.Append(accesses);
+  header.access_networks = image.Append(access_networks);
   return image.Finish(header, PartKind::kSettings);
 }
 

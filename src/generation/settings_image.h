@@ -30,6 +30,9 @@ struct SettingsHeader {
   TableRef ders;                 // DerEntry
   TableRef proxies;              // ProxyEntry, one for each listener
   TableRef networks;             // NetworkEntry
+  TableRef limits;               // LimitsEntry, one
+  TableRef accesses;             // AccessEntry, one for each listener
+  TableRef access_networks;      // NetworkEntry, of limits and accesses
 };
 
 struct ListenerEntry {
@@ -89,6 +92,33 @@ struct NetworkEntry {
   uint32_t prefix = 0;             // 0 to 128
 };
 
+// What holds for each client address.
+struct LimitsEntry {
+  uint32_t handshakes = 0;  // of the machine
+  uint32_t memory_reserve_mib = 0;
+  uint32_t connections = 0;
+  uint32_t connections_per_second = 0;
+  uint32_t burst = 0;
+  uint32_t failures = 0;
+  uint32_t first_exempt = 0;  // index into access_networks
+  uint32_t exempt_count = 0;
+  uint64_t failure_window_ms = 0;
+  uint64_t penalty_ms = 0;
+  uint64_t penalty_max_ms = 0;
+};
+
+// Who may come to a listener, and how many; its further timeouts.
+struct AccessEntry {
+  uint64_t first_byte_timeout_ms = 0;
+  uint64_t unread_timeout_ms = 0;
+  uint32_t connections = 0;
+  uint32_t connections_per_address = 0;
+  uint32_t first_network = 0;  // index into access_networks: allow, then deny
+  uint32_t allow_count = 0;
+  uint32_t deny_count = 0;
+  uint32_t reserved = 0;
+};
+
 struct SocketEntry {
   uint32_t listener = 0;  // index into listeners
   uint32_t address = 0;   // index into addresses
@@ -128,7 +158,9 @@ static_assert(Plain<SettingsHeader> && Plain<ListenerEntry> && Plain<SocketEntry
 static_assert(sizeof(PolicyEntry) == 56 && sizeof(TrustEntry) == 16 && sizeof(DerEntry) == 8);
 static_assert(Plain<ProxyEntry> && Plain<NetworkEntry> && sizeof(ProxyEntry) == 24 &&
               sizeof(NetworkEntry) == 20);
-static_assert(sizeof(SettingsHeader) == 240 && sizeof(ListenerEntry) == 88 &&
+static_assert(Plain<LimitsEntry> && Plain<AccessEntry> && sizeof(LimitsEntry) == 56 &&
+              sizeof(AccessEntry) == 40);
+static_assert(sizeof(SettingsHeader) == 240 + 3 * sizeof(TableRef) && sizeof(ListenerEntry) == 88 &&
               sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 48 && sizeof(ServerEntry) == 32 &&
               sizeof(AddressEntry) == 136);
 

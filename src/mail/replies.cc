@@ -85,6 +85,80 @@ std::string_view DialogTimeout(Protocol protocol) {
   return {};
 }
 
+std::string_view TooManyConnections(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kImap:
+      return "* BYE [UNAVAILABLE] Too many connections, please try again later\r\n";
+    case Protocol::kPop3:
+      return "-ERR [SYS/TEMP] Too many connections, please try again later\r\n";
+    case Protocol::kSmtp:
+      return "421 4.7.0 Too many connections, please try again later\r\n";
+    case Protocol::kSieve:
+      return "BYE (TRYLATER) \"Too many connections, please try again later\"\r\n";
+    case Protocol::kHttp:
+      return "HTTP/1.1 503 Service Unavailable\r\n"
+             "Content-Type: text/plain; charset=utf-8\r\n"
+             "Content-Length: 47\r\n"
+             "Cache-Control: no-store\r\n"
+             "Retry-After: 30\r\n"
+             "Connection: close\r\n"
+             "\r\n"
+             "Too many connections, please try again later.\r\n";
+    case Protocol::kRaw:
+      return {};
+  }
+  return {};
+}
+
+std::string_view TooManyFailures(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kImap:
+      return "* BYE [UNAVAILABLE] Too many failures from your address, please try again later\r\n";
+    case Protocol::kPop3:
+      return "-ERR [SYS/TEMP] Too many failures from your address, please try again later\r\n";
+    case Protocol::kSmtp:
+      return "421 4.7.0 Too many failures from your address, please try again later\r\n";
+    case Protocol::kSieve:
+      return "BYE (TRYLATER) \"Too many failures from your address, please try again later\"\r\n";
+    case Protocol::kHttp:
+      return "HTTP/1.1 429 Too Many Requests\r\n"
+             "Content-Type: text/plain; charset=utf-8\r\n"
+             "Content-Length: 62\r\n"
+             "Cache-Control: no-store\r\n"
+             "Retry-After: 60\r\n"
+             "Connection: close\r\n"
+             "\r\n"
+             "Too many failures from your address, please try again later.\r\n";
+    case Protocol::kRaw:
+      return {};
+  }
+  return {};
+}
+
+std::string_view Denied(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kImap:
+      return "* BYE Your address may not connect here\r\n";
+    case Protocol::kPop3:
+      return "-ERR [SYS/PERM] Your address may not connect here\r\n";
+    case Protocol::kSmtp:
+      return "554 5.7.1 Your address may not connect here\r\n";
+    case Protocol::kSieve:
+      return "BYE \"Your address may not connect here\"\r\n";
+    case Protocol::kHttp:
+      return "HTTP/1.1 403 Forbidden\r\n"
+             "Content-Type: text/plain; charset=utf-8\r\n"
+             "Content-Length: 36\r\n"
+             "Cache-Control: no-store\r\n"
+             "Connection: close\r\n"
+             "\r\n"
+             "Your address may not connect here.\r\n";
+    case Protocol::kRaw:
+      return {};
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string_view Reply(Protocol protocol, Occasion occasion) {
@@ -99,6 +173,12 @@ std::string_view Reply(Protocol protocol, Occasion occasion) {
       return SpokeFirst(protocol);
     case Occasion::kDialogTimeout:
       return DialogTimeout(protocol);
+    case Occasion::kTooManyConnections:
+      return TooManyConnections(protocol);
+    case Occasion::kTooManyFailures:
+      return TooManyFailures(protocol);
+    case Occasion::kDenied:
+      return Denied(protocol);
   }
   return {};
 }

@@ -108,17 +108,23 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity,
   if (!tickets) return std::unexpected(tickets.error());
   tickets_ = std::move(*tickets);
   if (!ticket_keys.empty()) tickets_->Use(ticket_keys.get());
+  const std::vector<int> cpus = os::AllowedCpus();
+  const uint32_t workers = WorkerCount(config_.process, cpus);
+  auto addresses = shm::AddressTableMaster::Create(config_.limits.addresses, workers);
+  if (!addresses) return std::unexpected(addresses.error());
+  addresses_ = std::move(*addresses);
   auto rollout = Rollout::Create();
   if (!rollout) return std::unexpected(rollout.error());
   rollout_ = std::move(*rollout);
 
-  const std::vector<int> cpus = os::AllowedCpus();
   SupervisorOptions options;
-  options.workers = WorkerCount(config_.process, cpus);
+  options.workers = workers;
   if (config_.process.pin) options.cpus = cpus;
   options.start = StartTemplate(config_);
   options.control_page_fd = rollout_->control_page_fd();
   options.ticket_keys_fd = tickets_->fd();
+  options.addresses_fd = addresses_->fd();
+  options.bury = [this](uint32_t worker) { addresses_->Forget(worker); };
   options.start_timeout_ms = config_.prepare_timeout_ms;
   options.spawn = options_.spawn;
   options.log = [this] { return log_->ForWorkers(); };

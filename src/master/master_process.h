@@ -21,6 +21,7 @@
 #include "postern/os/process.h"
 #include "postern/os/service_manager.h"
 #include "postern/os/unique_fd.h"
+#include "postern/shm/address_table.h"
 #include "postern/shm/ticket_keys.h"
 
 namespace postern::master {
@@ -100,6 +101,7 @@ class MasterProcess {
   os::UniqueFd signals_;
   std::unique_ptr<admin::ControlServer> control_;
   std::optional<shm::TicketKeyMaster> tickets_;
+  std::optional<shm::AddressTableMaster> addresses_;
   std::unique_ptr<Rollout> rollout_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<Reloader> reloader_;

@@ -217,6 +217,7 @@ std::string MasterProcess::Report(bool json) const {
     StatusReport::Worker& worker = report.workers.back();
     if (worker.pid != 0 && stage_ >= Stage::kDraining) worker.state = StageName();
   }
+  report.addresses = addresses_->Look(now_ms);
   DescribeGeneration(report, rollout_->current(), config_);
   DescribeParts(report, rollout_->holdings());
   report.reload_running = reloader_->busy();

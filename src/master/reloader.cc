@@ -48,6 +48,10 @@ std::vector<Error> RestartNeeded(const config::Config& running, const config::Co
     notes.push_back({"[limits] buffers was changed; only workers that start from now on use it",
                      "restart Postern for all to use it", b.where});
   }
+  if (running.limits.addresses != wanted.limits.addresses) {
+    notes.push_back({"[limits] addresses was changed; the table keeps its size",
+                     "restart Postern for it to take effect", b.where});
+  }
   return notes;
 }
 

@@ -24,6 +24,11 @@ StatusReport::Worker DescribeWorker(const WorkerView& view, uint64_t now_ms) {
   for (size_t i = 0; i < worker.dialogs_ended.size(); ++i) {
     worker.dialogs_ended[i] = counters.dialogs_ended[i].Get();
   }
+  for (size_t i = 0; i < worker.refused.size(); ++i) worker.refused[i] = counters.refused[i].Get();
+  for (size_t i = 0; i < worker.faults.size(); ++i) worker.faults[i] = counters.faults[i].Get();
+  worker.penalties = counters.penalties.Get();
+  worker.addresses_untracked = counters.addresses_untracked.Get();
+  worker.unread = counters.unread.Get();
   worker.backend_failed = counters.backend_failed.Get();
   worker.bytes_in = counters.bytes_from_clients.Get();
   worker.bytes_out = counters.bytes_to_clients.Get();

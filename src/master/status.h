@@ -13,6 +13,8 @@
 #include "master/reloader.h"
 #include "master/supervisor.h"
 #include "postern/mail/client_dialog.h"
+#include "postern/session/admission.h"
+#include "postern/shm/address_table.h"
 #include "postern/tls/handshake.h"
 
 namespace postern::master {
@@ -43,6 +45,11 @@ struct StatusReport {
         failures{};  // of `failed`, by tls::HandshakeFailure
     uint64_t plain = 0;
     std::array<uint64_t, mail::kDialogEnds> dialogs_ended{};  // by mail::DialogEnd
+    std::array<uint64_t, session::kRefusals> refused{};       // by session::Refusal
+    std::array<uint64_t, session::kFaults> faults{};          // by session::Fault
+    uint64_t penalties = 0;
+    uint64_t addresses_untracked = 0;
+    uint64_t unread = 0;
     uint64_t backend_failed = 0;
     uint64_t bytes_in = 0;
     uint64_t bytes_out = 0;
@@ -52,6 +59,7 @@ struct StatusReport {
     uint64_t log_lines_dropped = 0;
   };
   std::vector<Worker> workers;
+  shm::AddressTableMaster::Usage addresses;
 
   struct Listener {
     std::string name;

@@ -121,6 +121,32 @@ std::string DialogEndName(size_t number) {
   return std::string(mail::ToString(static_cast<mail::DialogEnd>(number)));
 }
 
+std::string RefusalName(size_t number) {
+  return std::string(session::ToString(static_cast<session::Refusal>(number)));
+}
+
+std::string FaultName(size_t number) {
+  return std::string(session::ToString(static_cast<session::Fault>(number)));
+}
+
+// Who was not let in and why, all workers together.
+std::string Refusals(const StatusReport& report) {
+  Table table({"connections refused", "reason"}, "rl");
+  bool any = false;
+  for (size_t i = 0; i < session::kRefusals; ++i) {
+    uint64_t sum = 0;
+    for (const StatusReport::Worker& w : report.workers) sum += w.refused[i];
+    if (sum == 0) continue;
+    any = true;
+    table.Add({fmt::to_string(sum), RefusalName(i)});
+  }
+  std::string text = any ? '\n' + table.ToString() : std::string();
+  if (report.addresses.paused > 0) {
+    text += fmt::format("\naddresses that have to pause now: {}\n", report.addresses.paused);
+  }
+  return text;
+}
+
 // What an administrator should look at, and which is silent when all is well.
 std::string Troubles(const StatusReport& report) {
   std::string text;
@@ -132,6 +158,8 @@ std::string Troubles(const StatusReport& report) {
     note(w.id, w.accept_paused, "times that accepting stopped at a limit");
     note(w.id, w.accept_errors, "accepts that failed");
     note(w.id, w.buffers_starved, "receives that found no free buffer");
+    note(w.id, w.addresses_untracked, "connections that limits.addresses had no room for");
+    note(w.id, w.unread, "clients that read nothing of what they were sent");
     note(w.id, w.log_lines_dropped, "log lines lost");
   }
   return text.empty() ? text : "\nworth a look (since the start)\n" + text;
@@ -231,6 +259,13 @@ std::string WorkerJson(const StatusReport::Worker& w) {
     dialogs.Number(DialogEndName(i), w.dialogs_ended[i]);
   }
   object.Raw("dialogs_ended", dialogs.ToString());
+  Object refused;  // likewise
+  for (size_t i = 1; i < w.refused.size(); ++i) refused.Number(RefusalName(i), w.refused[i]);
+  object.Raw("refused", refused.ToString());
+  Object faults;
+  for (size_t i = 0; i < w.faults.size(); ++i) faults.Number(FaultName(i), w.faults[i]);
+  object.Raw("faults", faults.ToString()).Number("penalties", w.penalties);
+  object.Number("addresses_untracked", w.addresses_untracked).Number("unread", w.unread);
   object.Number("log_lines_dropped", w.log_lines_dropped);
   return object.ToString();
 }
@@ -265,8 +300,8 @@ std::string FormatStatus(const StatusReport& report) {
   }
   if (report.watch != "off") text += fmt::format("; watched by {}", report.watch);
   for (const std::string& reason : report.waiting) text += "\n  waiting: " + reason;
-  return text + "\n" + Workers(report) + Failures(report) + Troubles(report) + Listeners(report) +
-         Parts(report) + LastReload(report);
+  return text + "\n" + Workers(report) + Failures(report) + Refusals(report) + Troubles(report) +
+         Listeners(report) + Parts(report) + LastReload(report);
 }
 
 std::string FormatStatusJson(const StatusReport& report) {
@@ -288,6 +323,10 @@ std::string FormatStatusJson(const StatusReport& report) {
                    }));
   object.Raw("certificates", certificates.ToString());
   object.Raw("workers", Array(report.workers, WorkerJson));
+  Object addresses;
+  addresses.Number("slots", report.addresses.slots).Number("used", report.addresses.used);
+  addresses.Number("paused", report.addresses.paused);
+  object.Raw("addresses", addresses.ToString());
   object.Raw("listeners", Array(report.listeners, ListenerJson));
   object.Raw("parts", Array(report.parts, PartJson));
   object.Flag("reload_running", report.reload_running);

@@ -109,7 +109,8 @@ void Supervisor::Greet(Slot& slot) {
   message.start.workers = options_.workers;
   message.start.cpu = slot.cpu;
   Send(slot.id, std::move(message),
-       {options_.control_page_fd, slot.counters_fd.get(), options_.ticket_keys_fd});
+       {options_.control_page_fd, slot.counters_fd.get(), options_.ticket_keys_fd,
+        options_.addresses_fd});
   SendLogTo(slot);
 }
 
@@ -279,6 +280,7 @@ void Supervisor::Reap(uint64_t now_ms) {
 }
 
 void Supervisor::Buried(Slot& slot, int status, uint64_t now_ms) {
+  if (options_.bury) options_.bury(slot.id);
   const std::string how = DescribeExit(status);
   const uint64_t lived_ms = now_ms - std::min(now_ms, slot.started_ms);
   const bool expected = !restarting_ && WIFEXITED(status) && WEXITSTATUS(status) == 0;

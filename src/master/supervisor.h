@@ -48,10 +48,13 @@ struct SupervisorOptions {
   worker::Start start;    // id, workers and cpu are filled in
   int control_page_fd = -1;
   int ticket_keys_fd = -1;
+  int addresses_fd = -1;
   uint64_t start_timeout_ms = 30'000;  // for taking up the first generation
   HeartbeatTimes heartbeat;
   // Starts process `id` with `channel` as its descriptor worker::kChannelFd.
   std::function<Result<pid_t>(uint32_t id, int channel)> spawn;
+  // A worker is dead and waited for; its successor has not been started yet. May be empty.
+  std::function<void(uint32_t id)> bury;
   // The log set-up of the moment and its descriptor.
   std::function<std::pair<worker::LogSetUp, int>()> log;
 };

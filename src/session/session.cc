@@ -26,6 +26,7 @@ Session::Session(SessionIo& io, Accepted accepted)
       listener_index_(accepted.listener),
       started_ms_(io.now_ms),
       active_ms_(io.now_ms),
+      hold_(std::move(accepted.hold)),
       timer_(this, [](void* self) { static_cast<Session*>(self)->OnTimer(); }),
       // What stays plain text to the end is received with room to be sealed for the server.
       client_(listener().tls == config::TlsMode::kOff ? io.plain_clients : io.clients, *this),
@@ -108,6 +109,29 @@ void Session::TakeFromClient(const ring::Slot& slot, MutableBytes bytes) {
   }
 }
 
+// Traffic only notes its time; the timer is moved when it fires.
+void Session::RelayTimeout() {
+  const bool half_open = client_done_ || client_.end_sent();
+  const uint64_t idle = half_open ? std::min(listener().idle_timeout_ms, kHalfOpenIdleMs)
+                                  : listener().idle_timeout_ms;
+  const uint64_t unread_due = read_ms_ + listener().unread_timeout_ms;
+  reader_watched_ = backend_paused_;
+  if (reader_watched_ && io_.now_ms >= unread_due) {
+    reason_ = "the client does not read";
+    io_.counters.unread.Add();
+    client_.Close(true);  // a mere end would leave what is unread with the kernel for long
+    Close(How::kUnread, true);
+    Decide();
+    return;
+  }
+  if (io_.now_ms < active_ms_ + idle) {
+    const uint64_t due = active_ms_ + idle;
+    io_.timers.Arm(timer_, reader_watched_ ? std::min(due, unread_due) : due);
+    return;
+  }
+  End(mail::Occasion::kIdle, How::kIdleTimeout);
+}
+
 void Session::OnStreamSettled(relay::Stream&) {
   active_ms_ = io_.now_ms;
   Decide();
@@ -136,18 +160,9 @@ void Session::OnTimer() {
       ServerFailed(link_ != nullptr && link_->connected ? "does not answer in time"
                                                         : "connect timeout");
       break;
-    case State::kRelay: {
-      const bool half_open = client_done_ || client_.end_sent();
-      const uint64_t idle = half_open ? std::min(listener().idle_timeout_ms, kHalfOpenIdleMs)
-                                      : listener().idle_timeout_ms;
-      // Traffic only notes its time; the timer is moved when it fires.
-      if (io_.now_ms < active_ms_ + idle) {
-        io_.timers.Arm(timer_, active_ms_ + idle);
-        return;
-      }
-      End(mail::Occasion::kIdle, How::kIdleTimeout);
+    case State::kRelay:
+      RelayTimeout();
       return;
-    }
     case State::kFinishing:
       Close(how_, false);
       break;
@@ -299,6 +314,19 @@ void Session::SetBackPressure() {
   if (state_ != State::kRelay) return;
   backend_paused_ = Paused(backend_paused_, client_.out().size());
   backend_.WantReceive(!backend_paused_);
+  WatchReader();
+}
+
+// What is queued for the client has become too much: from now on the timer also looks whether it
+// becomes less. Armed once in unread_timeout, not at each pause of a busy connection.
+void Session::WatchReader() {
+  const size_t queued = client_.out().size();
+  if (!backend_paused_ || queued < unread_ || !reader_watched_) read_ms_ = io_.now_ms;
+  unread_ = queued;
+  if (!backend_paused_ || reader_watched_) return;
+  reader_watched_ = true;
+  const uint64_t idle_due = active_ms_ + listener().idle_timeout_ms;
+  io_.timers.Arm(timer_, std::min(idle_due, io_.now_ms + listener().unread_timeout_ms));
 }
 
 void Session::DecideFinishing() {
@@ -363,8 +391,8 @@ void Session::NoteEnd(How how) {
   if (how_ == How::kOpen) how_ = how;
 }
 
-mail::Protocol Session::protocol() const {
-  switch (listener().service) {
+mail::Protocol ProtocolOf(config::Service service) {
+  switch (service) {
     case config::Service::kImap:
       return mail::Protocol::kImap;
     case config::Service::kPop3:

@@ -33,6 +33,25 @@ bool BeginsTls(std::byte first, config::Service service) {
   return first == kHandshakeRecord || (service != config::Service::kRaw && first >= kBeyondText);
 }
 
+bool IsFault(mail::DialogEnd end) {
+  switch (end) {
+    case mail::DialogEnd::kNone:
+    case mail::DialogEnd::kQuit:
+    case mail::DialogEnd::kGone:
+    case mail::DialogEnd::kStopped:
+      return false;
+    case mail::DialogEnd::kInjection:
+    case mail::DialogEnd::kLineTooLong:
+    case mail::DialogEnd::kTooManyErrors:
+    case mail::DialogEnd::kTooManyCommands:
+    case mail::DialogEnd::kSpokeFirst:
+    case mail::DialogEnd::kForeign:
+    case mail::DialogEnd::kTimeout:
+      return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::optional<mail::DialogProtocol> Session::DialogProtocolOf(config::Service service) {
@@ -232,6 +251,7 @@ void Session::CountDialog(mail::DialogEnd end) {
   static_assert(mail::kDialogEnds <= shm::kDialogEndKinds);
   dialog_end_ = end;
   io_.counters.dialogs_ended.at(static_cast<size_t>(end)).Add();
+  if (session::IsFault(end)) NoteFault(Fault::kDialog);
 }
 
 void Session::DecideDialog() {

@@ -17,6 +17,10 @@ std::string_view ToString(How how) {
       return "not-a-proxy";
     case How::kProxyHeader:
       return "proxy-header";
+    case How::kRefused:
+      return "refused";
+    case How::kUnread:
+      return "unread";
     case How::kDialogTimeout:
       return "dialog-timeout";
     case How::kDialogRefused:

@@ -26,10 +26,16 @@ void Session::BeginHandshake() {
   }
   heard_ = false;
   state_ = State::kHandshake;
-  io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);
+  const uint64_t first_byte_ms = listener().first_byte_timeout_ms;
+  io_.timers.Arm(
+      timer_, io_.now_ms + (first_byte_ms != 0 ? first_byte_ms : listener().handshake_timeout_ms));
 }
 
 void Session::FeedHandshake(Bytes bytes) {
+  // Once: a drip of octets extends nothing.
+  if (!heard_ && listener().first_byte_timeout_ms != 0) {
+    io_.timers.Arm(timer_, io_.now_ms + listener().handshake_timeout_ms);
+  }
   heard_ = true;
   const Bytes wire = client_.Joined(bytes);
   const tls::Handshake::Progress progress = handshake_->Advance(wire, io_.scratch);
@@ -92,6 +98,44 @@ void Session::CountFailure(tls::HandshakeFailure failure) {
   failure_ = failure;
   io_.counters.handshakes_failed.Add();
   io_.counters.failures.at(static_cast<size_t>(failure)).Add();
+  if (IsFault(failure)) NoteFault(Fault::kHandshake);
+}
+
+// Whether the client has to answer for it. Not who only looked whether somebody is there, or typed
+// http:// where TLS is spoken.
+bool Session::IsFault(tls::HandshakeFailure failure) const {
+  switch (failure) {
+    case tls::HandshakeFailure::kNone:
+    case tls::HandshakeFailure::kServerCertificateRefused:
+    case tls::HandshakeFailure::kServerNameMismatch:
+    case tls::HandshakeFailure::kInternal:
+    case tls::HandshakeFailure::kStopped:
+      return false;
+    case tls::HandshakeFailure::kGone:
+      return heard_;
+    case tls::HandshakeFailure::kPlainHttp:
+      return listener().service != config::Service::kHttp;
+    case tls::HandshakeFailure::kPlainText:
+    case tls::HandshakeFailure::kSslv2:
+    case tls::HandshakeFailure::kNotTls:
+    case tls::HandshakeFailure::kNoSharedVersion:
+    case tls::HandshakeFailure::kNoSharedCipher:
+    case tls::HandshakeFailure::kNoSharedGroup:
+    case tls::HandshakeFailure::kNoCertificate:
+    case tls::HandshakeFailure::kNoApplicationProtocol:
+    case tls::HandshakeFailure::kClientCertificateMissing:
+    case tls::HandshakeFailure::kClientCertificateRefused:
+    case tls::HandshakeFailure::kPeerAlert:
+    case tls::HandshakeFailure::kTooLarge:
+    case tls::HandshakeFailure::kProtocol:
+    case tls::HandshakeFailure::kTimeout:
+      return true;
+  }
+  return false;
+}
+
+void Session::NoteFault(Fault fault) {
+  if (io_.admission != nullptr) io_.admission->Failed(hold_, *settings_, PeerAddress(), fault);
 }
 
 }  // namespace postern::session

@@ -16,10 +16,9 @@ std::string_view Session::TlsText(TlsKind kind) {
 }
 
 void Session::Log() const {
-  const auto* peer = reinterpret_cast<const sockaddr*>(peer_.data());
-  const socklen_t size = peer->sa_family == AF_INET6 ? 28 : 16;
+  if (how_ == How::kRefused) return;  // a flood of refusals must not be one of lines
   LogLine line(LevelOf(how_), "connection closed");
-  line.Field("client", os::SocketAddress(peer, size).ToString());
+  line.Field("client", PeerAddress().ToString());
   if (proxied_ != nullptr) line.Field("proxy", proxied_->proxy);
   line.Field("listener", listener().name);
   line.Field("service", config::ToString(listener().service));

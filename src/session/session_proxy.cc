@@ -120,9 +120,7 @@ void Session::NoteLocalAddress(int fd) {
 bool Session::ScreenPeer() {
   const config::ProxyAcceptance& proxy = listener().proxy;
   if (proxy.in == config::ProxyIn::kOff) return false;
-  const auto* peer = reinterpret_cast<const sockaddr*>(peer_.data());
-  const os::SocketAddress address(
-      peer, peer->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+  const os::SocketAddress address = PeerAddress();
   bool listed = false;
   for (const os::Network& network : proxy.from) listed |= network.Contains(address);
   if (!listed) {
@@ -150,29 +148,53 @@ void Session::FeedProxyHeader(Bytes bytes) {
     case mail::ProxyParsed::State::kDone:
       break;
   }
-  TakeProxyHeader(parsed.header);
+  const bool named = TakeProxyHeader(parsed.header);
   client_.Keep(wire.subspan(parsed.consumed));
   std::vector<std::byte> left = client_.TakeKept();
   heard_ = false;
+  if (named && !EnterByHeader()) return;
   BeginOpening();
   if (!left.empty()) TakeFromClient(ring::Slot(), left);
 }
 
 // What the header leaves open (UNKNOWN, LOCAL, a UNIX socket) stays as the connection itself says.
-void Session::TakeProxyHeader(const mail::ProxyHeader& header) {
+bool Session::TakeProxyHeader(const mail::ProxyHeader& header) {
   if (header.family != mail::ProxyFamily::kIpv4 && header.family != mail::ProxyFamily::kIpv6) {
-    return;
+    return false;
   }
-  const auto* peer = reinterpret_cast<const sockaddr*>(peer_.data());
   if (proxied_ == nullptr) proxied_ = std::make_unique<Proxied>();
-  proxied_->proxy = os::SocketAddress(peer, peer->sa_family == AF_INET ? sizeof(sockaddr_in)
-                                                                       : sizeof(sockaddr_in6))
-                        .ToString();
+  proxied_->proxy = PeerAddress().ToString();
   proxied_->local = SocketAddressOf(header.family, header.destination);
   if (https_port_ != 0) https_port_ = header.destination.port;
   const os::SocketAddress client = SocketAddressOf(header.family, header.source);
   peer_ = {};
   std::memcpy(peer_.data(), client.bytes().data(), client.bytes().size());
+  return true;
+}
+
+os::SocketAddress Session::PeerAddress() const {
+  const auto* peer = reinterpret_cast<const sockaddr*>(peer_.data());
+  return {peer, peer->sa_family == AF_INET6 ? socklen_t{sizeof(sockaddr_in6)}
+                                            : socklen_t{sizeof(sockaddr_in)}};
+}
+
+// The client that a header named is counted from now on. False: it is refused, in the words that
+// its listener has for it.
+bool Session::EnterByHeader() {
+  if (io_.admission == nullptr) return true;
+  const os::SocketAddress client = PeerAddress();
+  const Refusal refusal = io_.admission->EnterAddress(*settings_, listener_index_, client, hold_);
+  if (refusal == Refusal::kNone) return true;
+  io_.admission->Refused(listener(), client, refusal);
+  const std::string_view words = RefusalWords(listener(), refusal);
+  if (words.empty()) {
+    Close(How::kRefused, false);
+  } else {
+    client_.Say(words);
+    Finish(How::kRefused, false);
+    client_.End();
+  }
+  return false;
 }
 
 void Session::DecideProxyHeader() {

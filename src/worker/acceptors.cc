@@ -1,13 +1,15 @@
 // Accepting is multishot on plain descriptors (why: src/ring/ring.cc), one by one near a limit.
-// Nothing here closes a connection that was accepted: at a limit accepting stops, and who waits in
-// the socket's queue goes on waiting.
+// Nothing here closes a connection that was accepted: when descriptors or memory run short
+// accepting stops, and who waits in the socket's queue goes on waiting.
 #include "acceptors.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "postern/base/limits.h"
 #include "postern/base/log.h"
@@ -18,6 +20,18 @@ namespace {
 
 // How long accepting rests after the system had no descriptor or memory for a connection.
 constexpr uint64_t kBackOffMs = 200;
+// When nothing has been missing for so long, it is over.
+constexpr uint64_t kCalmMs = 5'000;
+// Descriptors that are left to those who are here already, for their back ends.
+constexpr rlim_t kReserved = 64;
+
+// A connection whose descriptor has at least this number was one of the last to be had. (The lowest
+// free number is taken first.)
+int DescriptorCeiling() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX) return INT_MAX;
+  return static_cast<int>(limit.rlim_cur - std::min(limit.rlim_cur / 8, kReserved));
+}
 
 // Whether two descriptors are of one socket. The address does not tell: "::" that becomes "*" is
 // another socket on the same address.
@@ -67,7 +81,9 @@ Acceptors::Acceptors(ring::Ring& ring, ring::TimerWheel& timers, shm::WorkerCoun
       counters_(counters),
       now_ms_(now_ms),
       hooks_(std::move(hooks)),
-      back_off_(this, [](void* self) { static_cast<Acceptors*>(self)->EndBackOff(); }) {}
+      back_off_(this, [](void* self) { static_cast<Acceptors*>(self)->EndBackOff(); }),
+      calm_(this, [](void* self) { static_cast<Acceptors*>(self)->Calm(); }),
+      ceiling_(DescriptorCeiling()) {}
 
 Acceptors::~Acceptors() = default;
 
@@ -133,20 +149,33 @@ void Acceptors::OnAccept(Acceptor& acceptor, ring::Completion completion) {
 
 void Acceptors::Take(Acceptor& acceptor, os::UniqueFd fd) {
   counters_.accepted.Add();
+  if (fd.get() >= ceiling_) {
+    BackOff(EMFILE);
+    for (const std::unique_ptr<Acceptor>& other : acceptors_) ring_.Cancel(other->operation);
+  }
   hooks_.before();  // may move this acceptor to another view, or retire it
   const os::SocketAddress peer = os::PeerAddress(fd.get());
   if (peer.family() == AF_UNSPEC) return;  // reset while it waited: nothing to serve
   hooks_.admit({std::move(fd), peer, acceptor.view, acceptor.listener()});
 }
 
+// Said once, however long it lasts.
 void Acceptors::BackOff(int error_number) {
+  timers_.Arm(calm_, now_ms_ + kCalmMs);
   if (back_off_.armed()) return;
+  counters_.accept_paused.Add();
+  timers_.Arm(back_off_, now_ms_ + kBackOffMs);
+  if (exhausted_) return;
+  exhausted_ = true;
   LogLine(LogLevel::kWarning, "accepting paused")
       .Field("reason", ErrnoText(error_number))
       .Field("remedy", error_number == EMFILE ? "raise RLIMIT_NOFILE or lower limits.connections"
                                               : "free memory or descriptors on this machine");
-  counters_.accept_paused.Add();
-  timers_.Arm(back_off_, now_ms_ + kBackOffMs);
+}
+
+void Acceptors::Calm() {
+  exhausted_ = false;
+  LogLine(LogLevel::kNotice, "accepting again").Field("reason", "nothing is missing any more");
 }
 
 void Acceptors::EndBackOff() {

@@ -64,6 +64,7 @@ class Acceptors {
   void Take(Acceptor& acceptor, os::UniqueFd fd);
   void BackOff(int error_number);
   void EndBackOff();
+  void Calm();
 
   ring::Ring& ring_;
   ring::TimerWheel& timers_;
@@ -71,6 +72,9 @@ class Acceptors {
   const uint64_t& now_ms_;
   Hooks hooks_;
   ring::Timer back_off_;
+  ring::Timer calm_;
+  const int ceiling_;       // descriptor numbers from here on are not for new connections
+  bool exhausted_ = false;  // descriptors or memory ran short, and it was said
   bool paused_ = false;
   bool one_by_one_ = false;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;

@@ -39,26 +39,29 @@ uint32_t DirectDescriptors(const Start& start) {
   return static_cast<uint32_t>(std::min<uint64_t>(table, limit.rlim_cur));
 }
 
-Result<SharedPages> MapPages(const std::vector<os::UniqueFd>& pages) {
-  if (pages.size() != 3) return Fail("the master's start message lacks its shared pages");
+Result<SharedPages> MapPages(const std::vector<os::UniqueFd>& pages, uint32_t worker) {
+  if (pages.size() != 4) return Fail("the master's start message lacks its shared pages");
   Result<os::Mapping> control = os::MapFd(pages[0].get(), os::MapMode::kReadOnly);
   if (!control) return std::unexpected(control.error());
   Result<os::Mapping> counters = os::MapFd(pages[1].get(), os::MapMode::kShared);
   if (!counters) return std::unexpected(counters.error());
   Result<shm::TicketKeys> keys = shm::TicketKeys::Map(pages[2].get());
   if (!keys) return std::unexpected(keys.error());
+  Result<shm::AddressTable> addresses = shm::AddressTable::Map(pages[3].get(), worker);
+  if (!addresses) return std::unexpected(addresses.error());
   if (control->size() < sizeof(shm::ControlPage) ||
       counters->size() < sizeof(shm::WorkerCounters)) {
     return Fail("a shared page of the master's is too small");
   }
-  return SharedPages{std::move(*control), std::move(*counters), std::move(*keys)};
+  return SharedPages{std::move(*control), std::move(*counters), std::move(*keys),
+                     std::move(*addresses)};
 }
 
 }  // namespace
 
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::Create(int channel, const Start& start,
                                                              std::vector<os::UniqueFd> fds) {
-  Result<SharedPages> pages = MapPages(fds);
+  Result<SharedPages> pages = MapPages(fds, start.id);
   if (!pages) return std::unexpected(pages.error());
   Result<std::unique_ptr<ring::Ring>> ring =
       ring::Ring::Create({.entries = limits::kRingEntries,
@@ -99,6 +102,7 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
       plain_client_io_{*ring_, *plain_pool_, starved_of_plain_, true},
       backend_io_{*ring_, *plain_pool_, starved_of_plain_, false},
       tls_backend_io_{*ring_, *record_pool_, starved_of_record_, false},
+      admission_(pages_.addresses, counters_, timers_, now_ms_),
       session_io_{.clients = client_io_,
                   .plain_clients = plain_client_io_,
                   .backends = backend_io_,
@@ -109,13 +113,16 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
                   .table = sessions_,
                   .now_ms = now_ms_,
                   .scratch = scratch_,
-                  .keywords = &keywords_},
+                  .keywords = &keywords_,
+                  .admission = &admission_},
       generations_(pages_.ticket_keys),
       acceptors_(*ring_, timers_, counters_, now_ms_,
                  {.before = [this] { SwitchIfTold(); },
                   .admit = [this](Acceptors::Connection c) { Admit(std::move(c)); }}),
       channel_poll_(this, ring::Calls<&WorkerProcess::OnChannel>),
-      drain_timer_(this, [](void* self) { static_cast<WorkerProcess*>(self)->OnDrainTimeout(); }) {
+      drain_timer_(this, [](void* self) { static_cast<WorkerProcess*>(self)->OnDrainTimeout(); }),
+      memory_(os::MemoryWatch::Open()),
+      memory_timer_(this, [](void*) {}) {
   // The gauges of a predecessor that died are not ours.
   counters_.connections.Set(0);
   counters_.handshaking.Set(0);
@@ -299,57 +306,6 @@ void WorkerProcess::MasterGone() {
   if (draining_) return;
   LogLine(LogLevel::kWarning, "master is gone").Field("action", "draining");
   BeginDrain(kOrphanDrainMs);
-}
-
-// --- Connections ---
-
-size_t WorkerProcess::MaxSessions() const {
-  const size_t wanted = ShareOf(view_->settings->max_connections(), start_.workers);
-  return std::max<size_t>(std::min(places_, wanted), 1);
-}
-
-void WorkerProcess::Admit(Acceptors::Connection connection) {
-  if (!waiting_.empty() || sessions_.size() >= MaxSessions()) {
-    if (!acceptors_.paused()) {
-      LogLine(LogLevel::kNotice, "connection limit reached")
-          .Field("connections", static_cast<uint64_t>(sessions_.size()))
-          .Field("worker", start_.id);
-    }
-    acceptors_.Pause();
-    waiting_.push_back(std::move(connection));
-    return;
-  }
-  BeginSession(std::move(connection));
-}
-
-void WorkerProcess::AdmitWaiting() {
-  if (view_ == nullptr) return;
-  const size_t most = MaxSessions();
-  acceptors_.SetRoom(most - std::min(most, sessions_.size()));
-  if (!acceptors_.paused()) return;
-  while (!waiting_.empty() && sessions_.size() < most) {
-    Acceptors::Connection next = std::move(waiting_.front());
-    waiting_.pop_front();
-    BeginSession(std::move(next));
-  }
-  if (waiting_.empty() && sessions_.size() < most) acceptors_.Resume();
-}
-
-void WorkerProcess::BeginSession(Acceptors::Connection connection) {
-  const std::string client = connection.peer.ToString();
-  const bool begun =
-      sessions_.Add(session_io_, {.fd = std::move(connection.fd),
-                                  .peer = connection.peer,
-                                  .settings = connection.view->settings,
-                                  .listener = connection.listener,
-                                  .contexts = connection.view->contexts,
-                                  .policy = connection.view->policies[connection.listener],
-                                  .client_contexts = connection.view->client_contexts});
-  if (!begun) {
-    LogLine(LogLevel::kError, "connection refused")
-        .Field("client", client)
-        .Field("reason", "no free place in the descriptor table");
-  }
 }
 
 // --- The end ---

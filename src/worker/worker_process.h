@@ -1,6 +1,7 @@
 // WorkerProcess: the parts of a worker put together, and its loop.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -11,14 +12,17 @@
 #include "generations.h"
 #include "log_sink.h"
 #include "postern/base/result.h"
+#include "postern/os/memory.h"
 #include "postern/os/sealed_memory.h"
 #include "postern/relay/backend_picker.h"
 #include "postern/relay/stream.h"
 #include "postern/ring/buffer_pool.h"
 #include "postern/ring/ring.h"
 #include "postern/ring/timer_wheel.h"
+#include "postern/session/admission.h"
 #include "postern/session/learned_keywords.h"
 #include "postern/session/session.h"
+#include "postern/shm/address_table.h"
 #include "postern/shm/control_page.h"
 #include "postern/shm/counters.h"
 #include "postern/shm/ticket_keys.h"
@@ -31,6 +35,7 @@ struct SharedPages {
   os::Mapping control;
   os::Mapping counters;
   shm::TicketKeys ticket_keys;
+  shm::AddressTable addresses;
 };
 
 class WorkerProcess {
@@ -66,11 +71,23 @@ class WorkerProcess {
   void FlushTelling();
   void MasterGone();
 
-  // Connections.
+  // Connections (admit.cc).
+  struct Waiting {
+    Acceptors::Connection connection;
+    session::AdmissionHold hold;
+  };
+  enum class Scarce : uint8_t { kNothing, kConnections, kHandshakes, kMemory };
   void Admit(Acceptors::Connection connection);
+  session::Refusal Screen(const Acceptors::Connection& connection, session::AdmissionHold& hold);
+  void Refuse(Acceptors::Connection connection, session::Refusal refusal);
   void AdmitWaiting();
-  void BeginSession(Acceptors::Connection connection);
+  void BeginSession(Waiting next);
   size_t MaxSessions() const;
+  size_t MaxHandshakes() const;
+  size_t Room() const;
+  Scarce WhatIsScarce();
+  void TellScarce(Scarce scarce);
+  void LookAtMemory();
 
   // The end.
   void BeginDrain(uint64_t timeout_ms);
@@ -99,6 +116,7 @@ class WorkerProcess {
   relay::BackendPicker picker_;
   std::vector<std::byte> scratch_;
   session::LearnedKeywords keywords_;
+  session::Admission admission_;  // outlives all whom it let in
   session::SessionTable sessions_;
   session::SessionIo session_io_;
   Generations generations_;
@@ -108,8 +126,13 @@ class WorkerProcess {
   ViewPtr view_;  // the generation of new connections
   // Accepted beyond the limit (a multishot accept runs a little ahead of a pause); first come,
   // first served when others end.
-  std::deque<Acceptors::Connection> waiting_;
-  std::deque<Message> telling_;  // what the channel had no room for
+  std::deque<Waiting> waiting_;
+  os::MemoryWatch memory_;
+  ring::Timer memory_timer_;  // wakes the loop to look again
+  uint64_t memory_looked_ms_ = 0;
+  bool memory_short_ = false;
+  std::array<uint64_t, 4> told_ms_{};  // when it was last said that something is scarce
+  std::deque<Message> telling_;        // what the channel had no room for
   bool prepare_due_ = false;
   bool draining_ = false;
   bool words_said_ = false;  // the drain's time is over and everyone was told

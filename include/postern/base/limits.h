@@ -111,6 +111,13 @@ inline constexpr size_t kMaxStapleFile = 16 * 1024;
 // hours a ticket finds its key as long as it lives.
 inline constexpr size_t kTicketKeys = 4;
 
+// --- Client addresses ---
+// The table of addresses at most: with one worker 1.2 GB.
+inline constexpr uint32_t kMaxAddresses = uint32_t{1} << 24;
+// Networks in one list of [limits] or a listener. Each connection is compared with all of them; who
+// has thousands to keep out has a packet filter for it.
+inline constexpr size_t kMaxNetworks = 1000;
+
 // --- Names ---
 inline constexpr size_t kMaxHostName = 253;  // RFC 1035 section 2.3.4, without the trailing dot
 

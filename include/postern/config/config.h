@@ -12,6 +12,7 @@
 
 #include "postern/base/log.h"
 #include "postern/base/result.h"
+#include "postern/config/access.h"
 #include "postern/config/backend_tls.h"
 #include "postern/config/policy.h"
 #include "postern/config/proxy.h"
@@ -45,6 +46,9 @@ struct Timeouts {
   uint64_t dialog_ms = 60'000;  // in plain text, before TLS
   // 0: the service's own default (docs/configuration.md).
   uint64_t idle_ms = 0;
+  // Of a handshake; 0: all of handshake_ms, which else begins with that octet.
+  uint64_t first_byte_ms = 0;
+  uint64_t unread_ms = 300'000;  // what waits for a client that reads nothing of it
 };
 
 // [listeners.NAME]
@@ -63,6 +67,7 @@ struct Listener {
   std::string backend;      // a name in Config::backends, checked
   Timeouts timeouts;        // the file's [timeouts], overridden per listener; idle_ms never 0 here
   bool strict_sni = false;  // clients that name no host we have a certificate for are refused
+  ListenerAccess access = {};
   Where where;
 };
 
@@ -134,9 +139,17 @@ struct Log {
   LogLevel level = LogLevel::kInfo;
 };
 
-// [limits]; each holds for the machine, Postern divides it among its workers.
+// [limits]; each holds for the machine. `connections` and `handshakes` Postern divides among its
+// workers.
 struct Limits {
   uint32_t connections = 100'000;
+  uint32_t handshakes = 0;  // connections whose handshake is not over yet; 0: no limit
+  AddressLimits of_address = {};
+  // For listeners that do not say otherwise; each has what holds for it in its own `access`.
+  std::vector<os::Network> allow = {};
+  std::vector<os::Network> deny = {};
+  uint32_t addresses = 65'536;       // that are remembered
+  uint32_t memory_reserve_mib = 64;  // with less of it left accepting stops; 0: it never does
   // Buffer slots per worker and side (limits::kSlotSize octets each).
   uint32_t buffers = 1024;
 };

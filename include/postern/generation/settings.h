@@ -56,6 +56,9 @@ struct ListenerSettings {
   std::string_view host_name;  // what Postern calls itself; never empty
   uint64_t greeting_delay_ms = 0;
   uint64_t dialog_timeout_ms = 0;
+  uint64_t first_byte_timeout_ms = 0;  // 0: part of handshake_timeout_ms
+  uint64_t unread_timeout_ms = 0;
+  config::ListenerAccess access;
 };
 
 struct SocketSettings {
@@ -101,6 +104,9 @@ class Settings {
   const std::vector<PolicySettings>& policies() const { return policies_; }
   const std::vector<TrustSettings>& trusts() const { return trusts_; }
   uint32_t max_connections() const { return max_connections_; }  // for all workers together
+  uint32_t max_handshakes() const { return max_handshakes_; }    // likewise; 0: no limit
+  const config::AddressLimits& address_limits() const { return address_limits_; }
+  uint32_t memory_reserve_mib() const { return memory_reserve_mib_; }
   bool tickets_enabled() const { return tickets_enabled_; }
   uint64_t ticket_lifetime_s() const { return ticket_lifetime_s_; }
 
@@ -114,6 +120,9 @@ class Settings {
   std::vector<PolicySettings> policies_;
   std::vector<TrustSettings> trusts_;
   uint32_t max_connections_ = 0;
+  uint32_t max_handshakes_ = 0;
+  config::AddressLimits address_limits_;
+  uint32_t memory_reserve_mib_ = 0;
   bool tickets_enabled_ = true;
   uint64_t ticket_lifetime_s_ = 0;
 };

@@ -24,6 +24,7 @@
 #include "postern/relay/backend_picker.h"
 #include "postern/relay/stream.h"
 #include "postern/ring/timer_wheel.h"
+#include "postern/session/admission.h"
 #include "postern/session/keyword_cache.h"
 #include "postern/session/secure_stream.h"
 #include "postern/session/session_end.h"
@@ -52,6 +53,7 @@ struct SessionIo {
   const uint64_t& now_ms;            // the worker's clock, set once per turn
   std::vector<std::byte>& scratch;   // for short outputs of TLS; empty between calls
   KeywordCache* keywords = nullptr;  // null: nothing is known of any server
+  Admission* admission = nullptr;    // null: nobody is refused
 };
 
 // Accepted is a fresh connection and the generation it begins (and ends) on.
@@ -64,7 +66,11 @@ struct Accepted {
   tls::PolicyContextPtr policy;  // of the listener; null: the default
   // For back ends with TLS; may be null when there are none.
   std::shared_ptr<tls::ClientContexts> client_contexts = nullptr;
+  AdmissionHold hold = {};  // let in as far as its address is known
 };
+
+// ProtocolOf is the protocol in which clients of a service are spoken to.
+mail::Protocol ProtocolOf(config::Service service);
 
 class Session final : private relay::StreamOwner {
  public:
@@ -107,12 +113,14 @@ class Session final : private relay::StreamOwner {
   // PROXY protocol (session_proxy.cc)
   bool ScreenPeer();
   void FeedProxyHeader(Bytes bytes);
-  void TakeProxyHeader(const mail::ProxyHeader& header);
+  bool TakeProxyHeader(const mail::ProxyHeader& header);  // whether it names the client
   void DecideProxyHeader();
   void ProxyHeaderLate();
   void NoteLocalAddress(int fd);
   void QueueProxyHeader();
   static std::string NewId();
+  os::SocketAddress PeerAddress() const;
+  bool EnterByHeader();
 
   // Plain text before TLS, or in its place (session_dialog.cc)
   static std::optional<mail::DialogProtocol> DialogProtocolOf(config::Service service);
@@ -144,6 +152,8 @@ class Session final : private relay::StreamOwner {
   void Established();
   void HandshakeFailed();
   void CountFailure(tls::HandshakeFailure failure);
+  bool IsFault(tls::HandshakeFailure failure) const;
+  void NoteFault(Fault fault);
   void NoLongerHandshaking();
 
   // Back end (session_backend.cc)
@@ -183,6 +193,8 @@ class Session final : private relay::StreamOwner {
   void DecideFinishing();
   static bool Paused(bool paused, size_t queued);
   void SetBackPressure();
+  void WatchReader();
+  void RelayTimeout();  // may destroy the session
   void OnTimer();
   void Finish(How how, bool reset_backend);
   void Close(How how, bool reset_backend);
@@ -195,7 +207,7 @@ class Session final : private relay::StreamOwner {
   const generation::ListenerSettings& listener() const {
     return settings_->listeners()[listener_index_];
   }
-  mail::Protocol protocol() const;
+  mail::Protocol protocol() const { return ProtocolOf(listener().service); }
   uint64_t age_ms() const { return io_.now_ms - started_ms_; }
 
   SessionIo& io_;
@@ -210,6 +222,7 @@ class Session final : private relay::StreamOwner {
   bool client_done_ = false;    // the client ended its direction, or hung up behind our end
   bool client_paused_ = false;  // back pressure: not reading from the client
   bool backend_paused_ = false;
+  bool reader_watched_ = false;  // the timer looks whether the client reads
   tls::HandshakeFailure failure_ = tls::HandshakeFailure::kNone;
   mail::DialogEnd dialog_end_ = mail::DialogEnd::kNone;
   uint16_t https_port_ = 0;  // of service http: where the client came in
@@ -219,6 +232,9 @@ class Session final : private relay::StreamOwner {
   uint64_t active_ms_;      // when anything last happened
   uint64_t bytes_in_ = 0;   // plaintext octets from the client
   uint64_t bytes_out_ = 0;  // and to it
+  size_t unread_ = 0;       // octets queued for the client when last looked at
+  uint64_t read_ms_ = 0;    // when they last became fewer
+  AdmissionHold hold_;
   ring::Timer timer_;
   SecureStream client_;
   SecureStream backend_;

@@ -15,6 +15,8 @@ enum class How : uint8_t {
   kIdleTimeout,
   kNotAProxy,      // the listener is for proxies, and the client is none of them
   kProxyHeader,    // a proxy's header is bad, late or cut off
+  kRefused,        // by a limit or a list of networks, behind a proxy's header; logged apart
+  kUnread,         // the client read nothing of what was sent to it
   kDialogTimeout,  // TLS was not begun in time
   kDialogRefused,  // the dialog before TLS ended the connection; its end is logged beside
   kHandshakeTimeout,

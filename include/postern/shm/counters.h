@@ -1,6 +1,7 @@
 // Counters of one worker: a shared page per worker, written by it alone and read by the master, so
-// that status and metrics ask nobody. Layout version 3, 2026-11-23 (1 had no
-// counters of failed handshakes by reason, 2 none of connections that begin in plain text).
+// that status and metrics ask nobody. Layout version 4, 2026-11-23 (1 had no
+// counters of failed handshakes by reason, 2 none of connections that begin in plain text, 3 none
+// of refused ones).
 #pragma once
 
 #include <array>
@@ -28,6 +29,10 @@ class Counter {
 
 // Reasons of failed handshakes; their numbers are tls::HandshakeFailure's.
 inline constexpr size_t kFailureKinds = 24;
+// Reasons of refused connections; their numbers are session::Refusal's.
+inline constexpr size_t kRefusalKinds = 8;
+// What counts as a failure of an address; their numbers are session::Fault's.
+inline constexpr size_t kFaultKinds = 4;
 // Ends of dialogs before TLS; their numbers are mail::DialogEnd's.
 inline constexpr size_t kDialogEndKinds = 16;
 
@@ -51,6 +56,11 @@ struct WorkerCounters {
   std::array<Counter, kFailureKinds> failures;  // of handshakes_failed, by reason
   Counter plain;                                // connections that went on without TLS
   std::array<Counter, kDialogEndKinds> dialogs_ended;  // before TLS, by how
+  std::array<Counter, kRefusalKinds> refused;          // connections, by reason
+  std::array<Counter, kFaultKinds> faults;             // failures of addresses, by kind
+  Counter penalties;                                   // pauses that they brought
+  Counter addresses_untracked;                         // connections the table had no room for
+  Counter unread;                                      // clients closed that read nothing
 };
 
 }  // namespace postern::shm

@@ -23,7 +23,7 @@ inline constexpr int kChannelFd = 3;
 
 enum class MessageType : uint32_t {
   // Master to worker.
-  kStart,    // first of all. Descriptors: control page, counters, ticket keys
+  kStart,    // first of all. Descriptors: control page, counters, ticket keys, client addresses
   kLog,      // log set-up. Descriptor: the destination (also again, after SIGUSR1 or a reload)
   kParts,    // some parts of generation `number`. Descriptors: one per part
   kSockets,  // some listening sockets of generation `number`. Descriptors: one per socket

@@ -70,6 +70,13 @@ TEST_CASE("example: what it shows in comments is true") {
   CHECK(a.certificates.directory == b.certificates.directory);
   CHECK(a.limits.connections == b.limits.connections);
   CHECK(a.limits.buffers == b.limits.buffers);
+  CHECK(a.limits.handshakes == b.limits.handshakes);
+  CHECK(a.limits.of_address.failure_window_ms == b.limits.of_address.failure_window_ms);
+  CHECK(a.limits.of_address.penalty_ms == b.limits.of_address.penalty_ms);
+  CHECK(a.limits.of_address.penalty_max_ms == b.limits.of_address.penalty_max_ms);
+  CHECK(a.limits.addresses == b.limits.addresses);
+  CHECK(a.limits.memory_reserve_mib == b.limits.memory_reserve_mib);
+  CHECK(a.listeners[0].timeouts.unread_ms == b.listeners[0].timeouts.unread_ms);
   CHECK(a.listeners[0].timeouts.dialog_ms == b.listeners[0].timeouts.dialog_ms);
   CHECK(a.listeners[0].timeouts.handshake_ms == b.listeners[0].timeouts.handshake_ms);
   CHECK(a.drain_timeout_ms == b.drain_timeout_ms);

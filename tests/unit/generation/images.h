@@ -77,6 +77,9 @@ inline size_t Touch(const Settings& settings) {
            static_cast<size_t>(listener.service) +
            Touch(AsBytes(settings.backends().at(listener.backend).name)) +
            Touch(AsBytes(settings.policies().at(listener.policy).name));
+    for (const auto* list : {&listener.access.allow, &listener.access.deny}) {
+      for (const os::Network& network : *list) sum += network.prefix;
+    }
     if (listener.trust == kNoTrust) continue;
     const TrustSettings& trust = settings.trusts().at(listener.trust);
     for (const auto* list : {&trust.certificates, &trust.crls}) {

@@ -13,6 +13,9 @@ os::SocketAddress Ip(const char* ip, uint16_t port) {
 Image Example() {
   config::Config config;
   config.limits.connections = 5000;
+  config.limits.handshakes = 300;
+  config.limits.memory_reserve_mib = 17;
+  config.limits.of_address = {9, 8, 7, 6, 5'000, 4'000, 3'000, {*os::Network::Parse("fd00::/8")}};
   config.tickets = {false, 3600, 1200};
   config.backends.resize(2);
   config.backends[0].name = "imap";
@@ -51,6 +54,10 @@ Image Example() {
   config.listeners[1].proxy = {config::ProxyIn::kVersion2,
                                {*os::Network::Parse("10.0.0.0/8"), *os::Network::Parse("::1")},
                                4'000};
+  config.listeners[1].access = {
+      50, 5, {*os::Network::Parse("10.0.0.0/8")}, {*os::Network::Parse("10.9.0.0/16")}};
+  config.listeners[1].timeouts.first_byte_ms = 3'000;
+  config.listeners[1].timeouts.unread_ms = 70'000;
   config.backends[1].proxy = config::ProxyOut::kVersion2Tls;
   config.backends[0].tls.mode = config::BackendTlsMode::kStartTls;
   config.backends[0].tls.min_version = 0x0304;
@@ -75,6 +82,18 @@ TEST_CASE("settings: what was configured is what a worker reads") {
   const Settings& settings = **mapped;
   CHECK(settings.number() == 7);
   CHECK(settings.max_connections() == 5000);
+  CHECK(settings.max_handshakes() == 300);
+  CHECK(settings.memory_reserve_mib() == 17);
+  const config::AddressLimits& limits = settings.address_limits();
+  CHECK(limits.connections == 9);
+  CHECK(limits.connections_per_second == 8);
+  CHECK(limits.burst == 7);
+  CHECK(limits.failures == 6);
+  CHECK(limits.failure_window_ms == 5'000);
+  CHECK(limits.penalty_ms == 4'000);
+  CHECK(limits.penalty_max_ms == 3'000);
+  REQUIRE(limits.exempt.size() == 1);
+  CHECK(limits.exempt[0].ToString() == "fd00::/8");
   CHECK_FALSE(settings.tickets_enabled());
   CHECK(settings.ticket_lifetime_s() == 3600);
 
@@ -92,6 +111,18 @@ TEST_CASE("settings: what was configured is what a worker reads") {
   CHECK(settings.listeners()[0].handshake_timeout_ms == 10'000);
   CHECK(settings.listeners()[0].idle_timeout_ms == 2'100'000);
   CHECK(settings.listeners()[1].backend == 1);
+
+  const ListenerSettings& limited = settings.listeners()[1];
+  CHECK(limited.access.connections == 50);
+  CHECK(limited.access.connections_per_address == 5);
+  REQUIRE(limited.access.allow.size() == 1);
+  CHECK(limited.access.allow[0].ToString() == "10.0.0.0/8");
+  REQUIRE(limited.access.deny.size() == 1);
+  CHECK(limited.access.deny[0].ToString() == "10.9.0.0/16");
+  CHECK(limited.first_byte_timeout_ms == 3'000);
+  CHECK(limited.unread_timeout_ms == 70'000);
+  CHECK(settings.listeners()[0].access.allow.empty());
+  CHECK(settings.listeners()[0].unread_timeout_ms == 300'000);
 
   REQUIRE(settings.policies().size() == 4);
   CHECK(settings.policies()[settings.listeners()[0].policy].name == "intermediate");

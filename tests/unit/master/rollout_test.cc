@@ -33,6 +33,7 @@ struct Cluster {
     options.heartbeat = {.every_ms = 20, .patience_ms = 200};
     options.control_page_fd = rollout->control_page_fd();
     options.ticket_keys_fd = rollout->control_page_fd();  // any descriptor will do
+    options.addresses_fd = rollout->control_page_fd();
     options.spawn = [this](uint32_t id, int channel) { return SpawnFake(behaviours, id, channel); };
     options.log = [] { return std::pair(worker::LogSetUp(), STDERR_FILENO); };
     auto supervised = Supervisor::Create(std::move(options), *rollout);

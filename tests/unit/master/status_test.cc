@@ -24,6 +24,8 @@ StatusReport Example() {
   up.full = 100;
   up.resumed = 50;
   up.failed = 3;
+  up.refused[static_cast<size_t>(session::Refusal::kTooFast)] = 12;
+  up.penalties = 2;
   up.bytes_in = 999;
   up.bytes_out = 1'234'567'890;
   StatusReport::Worker down;
@@ -57,6 +59,8 @@ TEST_CASE("status: the text for people") {
   CHECK(Has(text, "  worker 1: 5 accepts that failed\n"));
   CHECK(Has(text, "  imaps  imap     [::]:993  dovecot\n"));
   CHECK(Has(text, "   7  keys  2.0 KB  2,3          0,1\n"));
+  CHECK(Has(text, "  connections refused  reason\n                   12  too-fast\n"));
+  CHECK_FALSE(Has(text, "have to pause"));
   CHECK(Has(text, "none since the start"));
   for (size_t from = 0; from < text.size();) {
     const size_t to = text.find('\n', from);
@@ -93,6 +97,9 @@ TEST_CASE("status: JSON for programs") {
   CHECK(Has(json, R"("configuration":"/etc/\"odd\"\n.toml")"));
   CHECK(Has(json, R"("certificates":{"count":2,"soonest_name":"mail.example.com",)"));
   CHECK(Has(json, R"("handshakes_full":100,"handshakes_resumed":50,"handshakes_failed":3,)"));
+  CHECK(Has(json, R"("too-fast":12,"paused":0},"faults":{"handshake":0,"dialog":0,"login":0},)"
+                  R"("penalties":2,)"));
+  CHECK(Has(json, R"("addresses":{"slots":0,"used":0,"paused":0})"));
   CHECK(Has(json, R"("parts":[{"id":7,"kind":"keys","size":2048,"generations":[2,3],)"
                   R"("workers":[0,1]}])"));
   CHECK(Has(json, R"("last_reload":null})"));

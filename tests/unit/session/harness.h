@@ -193,6 +193,8 @@ struct HarnessOptions {
   KeywordCache* keywords = nullptr;
   config::BackendTlsMode backend_tls = config::BackendTlsMode::kOff;
   bool identify_clients = false;
+  uint64_t first_byte_ms = 0;
+  config::ListenerAccess access = {};
 };
 
 class Harness {
@@ -371,6 +373,9 @@ class Harness {
     listener.backend = "mail";
     listener.proxy = options.proxy_in;
     listener.timeouts = {.handshake_ms = 10'000, .dialog_ms = 60'000, .idle_ms = 300'000};
+    listener.timeouts.first_byte_ms = options.first_byte_ms;
+    listener.timeouts.unread_ms = 60'000;
+    listener.access = options.access;
     listener.tls = options.tls;
     listener.require_tls = options.require_tls;
     listener.greeting_delay_ms = options.greeting_delay_ms;

@@ -1,0 +1,95 @@
+// The layout of the address table. Private to src/shm.
+//
+// header | tags, one per slot | slots, each a SlotState and a count per worker, in whole cache
+// lines
+//
+// A tag is 54 bits of a keyed hash of its address; 0: the slot is empty. A slot whose address is
+// about to be changed is claimed: bit 63, the worker's number, and the tag that it had.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "postern/shm/address_table.h"
+#include "shm/siphash.h"
+
+namespace postern::shm {
+
+inline constexpr uint64_t kAddressTableLayout = 0x3130'5344'4B41'5350;  // "PSAKDS01"
+// Slots that an address may be in: their tags fill one cache line.
+inline constexpr uint32_t kWays = 8;
+inline constexpr unsigned kTagBits = 54;
+inline constexpr uint64_t kTagMask = (uint64_t{1} << kTagBits) - 1;
+inline constexpr uint64_t kClaimed = uint64_t{1} << 63;
+
+constexpr uint64_t ClaimOf(uint32_t worker, uint64_t tag) {
+  return kClaimed | uint64_t{worker} << kTagBits | tag;
+}
+constexpr bool ClaimedBy(uint64_t word, uint32_t worker) {
+  return (word & ~kTagMask) == ClaimOf(worker, 0);
+}
+
+// Failures and pause in one word, so that they change together. `at_ms` is the time of the last
+// failure, or the end of the pause it brought.
+struct FailureState {
+  uint32_t failures = 0;  // 12 bits
+  uint32_t pauses = 0;    // 8 bits: in a row
+  uint64_t at_ms = 0;     // 44 bits
+
+  static constexpr uint32_t kMostFailures = (1U << 12) - 1;
+  static constexpr uint32_t kMostPauses = (1U << 8) - 1;
+
+  static FailureState Of(uint64_t word) {
+    return {static_cast<uint32_t>(word >> 52), static_cast<uint32_t>(word >> 44 & 0xff),
+            word & ((uint64_t{1} << 44) - 1)};
+  }
+  uint64_t Word() const { return uint64_t{failures} << 52 | uint64_t{pauses} << 44 | at_ms; }
+};
+
+struct SlotState {
+  std::atomic<uint64_t> next_token_us;  // generic cell rate algorithm: theoretical arrival time
+  std::atomic<uint64_t> failures;       // FailureState
+  std::atomic<uint32_t> seen_s;
+  std::atomic<uint32_t> refused;  // since the last log line
+  std::atomic<uint32_t> logged_s;
+  uint32_t reserved;
+};
+static_assert(sizeof(SlotState) == 32 && std::atomic<uint64_t>::is_always_lock_free &&
+              std::atomic<uint32_t>::is_always_lock_free);
+
+struct alignas(64) AddressTableLayout {
+  uint64_t layout = kAddressTableLayout;
+  SipKey key{};
+  uint32_t slots = 0;    // a power of two, at least kWays
+  uint32_t workers = 0;  // counts in each slot
+  uint32_t stride = 0;   // octets of a slot
+  uint32_t reserved = 0;
+
+  std::atomic<uint64_t>& Tag(uint32_t slot) {
+    return reinterpret_cast<std::atomic<uint64_t>*>(this + 1)[slot];
+  }
+  SlotState& State(uint32_t slot) {
+    std::byte* first = reinterpret_cast<std::byte*>(this + 1) + size_t{slots} * sizeof(uint64_t);
+    return *reinterpret_cast<SlotState*>(first + size_t{slot} * stride);
+  }
+  std::atomic<uint32_t>& Count(uint32_t slot, uint32_t worker) {
+    return reinterpret_cast<std::atomic<uint32_t>*>(&State(slot) + 1)[worker];
+  }
+  uint32_t Sum(uint32_t slot) {
+    uint32_t sum = 0;
+    for (uint32_t worker = 0; worker < workers; ++worker) sum += Count(slot, worker).load();
+    return sum;
+  }
+};
+
+constexpr uint32_t StrideFor(uint32_t workers) {
+  const size_t size = sizeof(SlotState) + size_t{workers} * sizeof(uint32_t);
+  return static_cast<uint32_t>((size + 63) / 64 * 64);
+}
+constexpr size_t SizeFor(uint32_t slots, uint32_t workers) {
+  return sizeof(AddressTableLayout) +
+         size_t{slots} * (sizeof(uint64_t) + size_t{StrideFor(workers)});
+}
+
+}  // namespace postern::shm

@@ -1,0 +1,173 @@
+// Whom a worker takes. Lists and limits of addresses come first, before anything is made for a
+// connection: who is refused costs a few system calls. What is left of the machine comes second:
+// there nobody is refused, accepting stops, and clients wait in the sockets' queues.
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+
+#include "postern/base/log.h"
+#include "worker_process.h"
+
+namespace postern::worker {
+namespace {
+
+constexpr uint64_t kMemoryEveryMs = 250;
+// It is over when a quarter more than the reserve is left, so that it does not come and go.
+constexpr uint64_t kEnough = 4;
+// That something is scarce is said once in so long.
+constexpr uint64_t kTellEveryMs = 60'000;
+
+uint32_t ShareOf(uint32_t all, uint32_t workers) { return (all + workers - 1) / workers; }
+
+// Says `words` and ends the connection. What the client has said is read away, as far as it is
+// there: unread octets would turn the end into a reset that destroys the words.
+void SayAndClose(const os::UniqueFd& fd, std::string_view words) {
+  if (words.empty()) return;
+  if (::send(fd.get(), words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
+  ::shutdown(fd.get(), SHUT_WR);
+  std::array<char, 4096> unread;
+  for (int i = 0; i < 4; ++i) {
+    if (::recv(fd.get(), unread.data(), unread.size(), MSG_DONTWAIT) <= 0) return;
+  }
+}
+
+}  // namespace
+
+size_t WorkerProcess::MaxSessions() const {
+  const size_t wanted = ShareOf(view_->settings->max_connections(), start_.workers);
+  return std::max<size_t>(std::min(places_, wanted), 1);
+}
+
+size_t WorkerProcess::MaxHandshakes() const {
+  const uint32_t most = view_->settings->max_handshakes();
+  return most == 0 ? SIZE_MAX : ShareOf(most, start_.workers);
+}
+
+// Connections that may come now.
+size_t WorkerProcess::Room() const {
+  const size_t most = MaxSessions();
+  const size_t handshakes = MaxHandshakes();
+  return std::min(most - std::min(most, sessions_.size()),
+                  handshakes - std::min<size_t>(handshakes, counters_.handshaking.Get()));
+}
+
+session::Refusal WorkerProcess::Screen(const Acceptors::Connection& connection,
+                                       session::AdmissionHold& hold) {
+  const generation::Settings& settings = *connection.view->settings;
+  session::Refusal refusal = session::Refusal::kNone;
+  // Behind a proxy the client's own address counts, and comes with the header.
+  if (settings.listeners()[connection.listener].proxy.in == config::ProxyIn::kOff) {
+    refusal = admission_.EnterAddress(settings, connection.listener, connection.peer, hold);
+  }
+  if (refusal != session::Refusal::kNone) return refusal;
+  refusal = admission_.EnterListener(settings, connection.listener, hold);
+  if (refusal != session::Refusal::kNone) hold.Release();
+  return refusal;
+}
+
+void WorkerProcess::Refuse(Acceptors::Connection connection, session::Refusal refusal) {
+  const generation::ListenerSettings& listener =
+      connection.view->settings->listeners()[connection.listener];
+  admission_.Refused(listener, connection.peer, refusal);
+  SayAndClose(connection.fd, session::RefusalWords(listener, refusal));
+}
+
+void WorkerProcess::Admit(Acceptors::Connection connection) {
+  session::AdmissionHold hold;
+  const session::Refusal refusal = Screen(connection, hold);
+  if (refusal != session::Refusal::kNone) {
+    Refuse(std::move(connection), refusal);
+    return;
+  }
+  Waiting next{std::move(connection), std::move(hold)};
+  const Scarce scarce = WhatIsScarce();
+  if (waiting_.empty() && scarce == Scarce::kNothing) {
+    BeginSession(std::move(next));
+    return;
+  }
+  TellScarce(scarce);
+  acceptors_.Pause();
+  waiting_.push_back(std::move(next));
+}
+
+void WorkerProcess::AdmitWaiting() {
+  if (view_ == nullptr) return;
+  acceptors_.SetRoom(Room());
+  if (!acceptors_.paused()) return;
+  while (!waiting_.empty() && WhatIsScarce() == Scarce::kNothing) {
+    Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    BeginSession(std::move(next));
+  }
+  if (waiting_.empty() && WhatIsScarce() == Scarce::kNothing) acceptors_.Resume();
+}
+
+void WorkerProcess::BeginSession(Waiting next) {
+  Acceptors::Connection& connection = next.connection;
+  const bool begun =
+      sessions_.Add(session_io_, {.fd = std::move(connection.fd),
+                                  .peer = connection.peer,
+                                  .settings = connection.view->settings,
+                                  .listener = connection.listener,
+                                  .contexts = connection.view->contexts,
+                                  .policy = connection.view->policies[connection.listener],
+                                  .client_contexts = connection.view->client_contexts,
+                                  .hold = std::move(next.hold)});
+  if (!begun) {
+    LogLine(LogLevel::kError, "connection refused")
+        .Field("client", connection.peer.ToString())
+        .Field("reason", "no free place in the descriptor table");
+  }
+}
+
+// --- What is left ---
+
+WorkerProcess::Scarce WorkerProcess::WhatIsScarce() {
+  if (sessions_.size() >= MaxSessions()) return Scarce::kConnections;
+  if (counters_.handshaking.Get() >= MaxHandshakes()) return Scarce::kHandshakes;
+  LookAtMemory();
+  return memory_short_ ? Scarce::kMemory : Scarce::kNothing;
+}
+
+void WorkerProcess::TellScarce(Scarce scarce) {
+  uint64_t& told_ms = told_ms_.at(static_cast<size_t>(scarce));
+  if (acceptors_.paused() || (told_ms != 0 && now_ms_ - told_ms < kTellEveryMs)) return;
+  told_ms = now_ms_;
+  switch (scarce) {
+    case Scarce::kConnections:
+      LogLine(LogLevel::kNotice, "connection limit reached")
+          .Field("connections", static_cast<uint64_t>(sessions_.size()))
+          .Field("worker", start_.id);
+      return;
+    case Scarce::kHandshakes:
+      LogLine(LogLevel::kNotice, "handshake limit reached")
+          .Field("handshaking", counters_.handshaking.Get())
+          .Field("worker", start_.id);
+      return;
+    case Scarce::kMemory:
+    case Scarce::kNothing:
+      return;  // LookAtMemory tells; behind those who wait already there is nothing to tell
+  }
+}
+
+// Said once when it begins and once when it is over.
+void WorkerProcess::LookAtMemory() {
+  const uint64_t reserve = uint64_t{view_->settings->memory_reserve_mib()} << 20;
+  if (reserve == 0 && !memory_short_) return;
+  if (memory_looked_ms_ != 0 && now_ms_ - memory_looked_ms_ < kMemoryEveryMs) return;
+  memory_looked_ms_ = now_ms_;
+  const uint64_t available = memory_.AvailableBytes().value_or(UINT64_MAX);
+  const bool was_short = memory_short_;
+  memory_short_ = available < (was_short ? reserve + reserve / kEnough : reserve);
+  if (memory_short_) timers_.Arm(memory_timer_, now_ms_ + kMemoryEveryMs);
+  if (memory_short_ == was_short) return;
+  LogLine(memory_short_ ? LogLevel::kWarning : LogLevel::kNotice,
+          memory_short_ ? "accepting paused" : "accepting again")
+      .Field("reason", memory_short_ ? "memory runs short" : "memory is free again")
+      .Field("available_mib", available >> 20)
+      .Field("reserve_mib", reserve >> 20)
+      .Field("worker", start_.id);
+}
+
+}  // namespace postern::worker
