@@ -83,10 +83,11 @@ def test_at_an_addresss_limit_the_protocol_answers(postern, server, service, wor
 def test_a_web_client_gets_a_whole_503(postern, server):
     port = postern.serve(server.server, "http", tls="off", connections=1)
     postern.start()
-    with plain(port), plain(port) as second:
+    with plain(port):
         wait_for(lambda: postern.total("connections") == 1, "the first one to be taken")
-        second.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        answer = read_to_end(second)
+        with plain(port) as second:
+            second.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = read_to_end(second)
     assert answer.startswith(b"HTTP/1.1 503 ")
     head, _, body = answer.partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
