@@ -12,7 +12,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "kernel_names.h"
 #include "postern/base/limits.h"
+#include "restrictions.h"
 
 namespace postern::ring {
 namespace {
@@ -23,9 +25,6 @@ constexpr uint64_t kMarkMask = 7;
 constexpr uint64_t kIgnoreMark = 1;
 constexpr uint64_t kCloseMark = 2;     // the direct descriptor's number stands above bit 3
 constexpr uint64_t kShutdownMark = 3;  // with the Operation's address: a descriptor to shut down
-
-// IORING_OP_FIXED_FD_INSTALL, which liburing 2.3 does not name.
-constexpr uint8_t kOpFixedFdInstall = 54;
 
 bool HasOperation(io_uring* ring, uint8_t operation) {
   io_uring_probe* probe = ::io_uring_get_probe_ring(ring);
@@ -72,7 +71,7 @@ struct Ring::Gather {
 Result<std::unique_ptr<Ring>> Ring::Create(const RingOptions& options) {
   std::unique_ptr<Ring> ring(new Ring());
   io_uring_params parameters{};
-  parameters.flags = kSetupFlags;
+  parameters.flags = kSetupFlags | (options.restricted ? IORING_SETUP_R_DISABLED : 0U);
   parameters.cq_entries = options.completions;
   const int outcome = ::io_uring_queue_init_params(options.entries, &ring->ring_, &parameters);
   if (outcome < 0) return SetupError(-outcome);
@@ -95,6 +94,11 @@ Result<std::unique_ptr<Ring>> Ring::Create(const RingOptions& options) {
   ring->free_direct_.reserve(options.direct_descriptors);
   for (uint32_t i = options.direct_descriptors; i > 0; --i) ring->free_direct_.push_back(i - 1);
   ring->pending_.reserve(options.completions);
+  if (!options.restricted) return ring;
+  if (const int restricted = Restrict(&ring->ring_, ring->installs_); restricted < 0) {
+    return FailErrno("cannot restrict io_uring to the operations that are used", -restricted,
+                     "[process] sandbox = \"off\" does without");
+  }
   return ring;
 }
 

@@ -28,6 +28,8 @@ struct RingOptions {
   uint32_t entries = 1024;
   uint32_t completions = 8192;
   uint32_t direct_descriptors = 1024;
+  // Whether the kernel is to refuse (EACCES) every operation but those of the requests below.
+  bool restricted = false;
 };
 
 class Ring {
