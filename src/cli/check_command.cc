@@ -16,6 +16,7 @@
 #include <optional>
 #include <vector>
 
+#include "check_sandbox.h"
 #include "commands.h"
 #include "postern/config/config.h"
 #include "postern/generation/certificate_index.h"
@@ -207,14 +208,22 @@ void AddCheckCommand(CLI::App& app, int& status) {
   CLI::App* check = app.add_subcommand("check", "Say what is wrong with a configuration");
   auto path = std::make_shared<std::string>(kDefaultConfig);
   auto quiet = std::make_shared<bool>(false);
-  AddConfigOption(*check, *path);
+  auto sandbox = std::make_shared<bool>(false);
+  const CLI::Option* config = AddConfigOption(*check, *path);
   check->add_flag("-q,--quiet", *quiet, "Print faults and warnings only, no summary");
+  check->add_flag("--sandbox", *sandbox,
+                  "Show instead what holds of the workers' sandbox on this machine");
   check->footer(R"(
 Reads the file and everything that it names: certificates and keys, the back ends' host
 names. Every fault is shown at once, as FILE:LINE:COLUMN: what is wrong; what to do. Then
 comes what would be served. Run it as the user that starts Postern: keys have to be readable.
-Exit status: 0 when it can be served (perhaps with warnings), 1 when it has faults.)");
-  check->callback([path, quiet, &status] { status = Check(*path, *quiet); });
+Exit status: 0 when it can be served (perhaps with warnings), 1 when it has faults.
+
+With --sandbox it enters the workers' sandbox and tries what no worker may do. Exit status
+then: 0 when every measure is in force and every attempt was stopped, else 1.)");
+  check->callback([path, quiet, sandbox, config, &status] {
+    status = *sandbox ? CheckSandbox(*path, config->count() > 0) : Check(*path, *quiet);
+  });
 }
 
 }  // namespace postern::cli

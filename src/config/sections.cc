@@ -15,6 +15,12 @@
 namespace postern::config {
 namespace {
 
+constexpr std::array<Choice<SandboxMode>, 3> kSandboxModes = {{
+    {"on", SandboxMode::kOn},
+    {"log", SandboxMode::kLog},
+    {"off", SandboxMode::kOff},
+}};
+
 void ReadPair(Reading& reading, const toml::table& node) {
   TableReader table(node, "[[certificates.pair]]", reading.reporter);
   CertificatePair pair;
@@ -118,6 +124,13 @@ void ReadPassphraseSource(Reading& reading, TableReader& table, std::string_view
   if (out.kind == pki::PassphraseKind::kFile) out.name = ResolvePath(reading, out.name);
 }
 
+std::string_view ToString(SandboxMode mode) {
+  for (const Choice<SandboxMode>& choice : kSandboxModes) {
+    if (choice.value == mode) return choice.name;
+  }
+  return "unknown";
+}
+
 void ReadProcess(Reading& reading) {
   Process& process = reading.config.process;
   process.pid_file = "/run/postern/postern.pid";
@@ -130,6 +143,7 @@ void ReadProcess(Reading& reading) {
   table.Bool("pin", process.pin);
   table.Text("user", process.user);
   table.Text("group", process.group);
+  table.OneOf<SandboxMode>("sandbox", process.sandbox, kSandboxModes);
   table.Text("pid_file", process.pid_file);
   table.Text("control_socket", process.control_socket);
   process.pid_file = ResolvePath(reading, process.pid_file);

@@ -1,5 +1,5 @@
 // The workers' user. Looked up once at the start: a reload cannot change it.
-#include "master/identity.h"
+#include "postern/master/identity.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

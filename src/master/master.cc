@@ -13,7 +13,9 @@
 
 #include "master/master_process.h"
 #include "postern/base/log.h"
+#include "postern/os/capabilities.h"
 #include "postern/os/process.h"
+#include "postern/worker/sandbox.h"
 
 namespace postern::master {
 namespace {
@@ -35,6 +37,11 @@ Status SetUpProcess() {
   ::signal(SIGPIPE, SIG_IGN);
   os::RaiseDescriptorLimit();
   os::RaiseLockedMemoryLimit(kLockedMemory);
+  // Before anything is read or made, so that what a start can do a reload can do too; and after the
+  // limits, which are the one thing that needs more.
+  if (Status limited = os::LimitCapabilities(worker::MasterCapabilities()); !limited) {
+    return limited;
+  }
   return os::MakeUndumpable();  // the master holds keys
 }
 

@@ -10,11 +10,12 @@
 #include <tuple>
 #include <utility>
 
-#include "master/identity.h"
 #include "postern/base/limits.h"
 #include "postern/base/log.h"
+#include "postern/master/identity.h"
 #include "postern/os/clock.h"
 #include "postern/os/files.h"
+#include "postern/worker/sandbox.h"
 
 namespace postern::master {
 namespace {
@@ -55,6 +56,8 @@ std::unique_ptr<MasterProcess> MasterProcess::Create(MasterOptions options, Load
   if (!identity) faults.push_back(identity.error());
   Result<LogTarget> target = OpenLog(master->config_.log);
   if (!target) faults.push_back(target.error());
+  const Status empty_root = worker::EmptyRootPossible(master->config_);
+  master->empty_root_ = empty_root.has_value();
   if (!Note(master->MakeFiles(), faults) || !faults.empty()) return nullptr;
   if (!Note(master->MakeWorkers(*identity, first.ticket_keys), faults)) return nullptr;
   auto listeners = ListenerSet::Make(master->first_.generation->sockets,
@@ -65,6 +68,10 @@ std::unique_ptr<MasterProcess> MasterProcess::Create(MasterOptions options, Load
   }
   master->first_.listeners = std::move(*listeners);
   master->log_->Use(std::move(*target));
+  if (!empty_root) {
+    LogLine(LogLevel::kInfo, "workers keep the root directory")
+        .Field("reason", empty_root.error().ToString());
+  }
   LogWarnings(first.warnings);
   return master;
 }
@@ -98,6 +105,8 @@ worker::Start MasterProcess::StartTemplate(const config::Config& config) const {
   start.gid = identity_.gid;
   start.buffers = config.limits.buffers;
   start.max_connections = config.limits.connections;
+  start.sandbox = config_.process.sandbox;
+  start.empty_root = empty_root_;
   return start;
 }
 

@@ -85,6 +85,7 @@ class MasterProcess {
   MasterOptions options_;
   config::Config config_;
   os::Identity identity_;
+  bool empty_root_ = false;  // the workers'; for as long as the master lives
   uint64_t started_ms_;
   Stage stage_ = Stage::kStarting;
   std::optional<uint64_t> stage_ends_ms_;

@@ -42,6 +42,11 @@ std::vector<Error> RestartNeeded(const config::Config& running, const config::Co
   }
   NoteChange(notes, b, "user", a.user, b.user);
   NoteChange(notes, b, "group", a.group, b.group);
+  if (a.sandbox != b.sandbox) {
+    notes.push_back({fmt::format("[process] sandbox was changed; the running Postern keeps \"{}\"",
+                                 config::ToString(a.sandbox)),
+                     "restart Postern for it to take effect", b.where});
+  }
   NoteChange(notes, b, "pid_file", a.pid_file, b.pid_file);
   NoteChange(notes, b, "control_socket", a.control_socket, b.control_socket);
   if (running.limits.buffers != wanted.limits.buffers) {

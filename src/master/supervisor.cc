@@ -38,8 +38,11 @@ std::string DescribeExit(int status) {
   if (WIFEXITED(status)) return fmt::format("exited with status {}", WEXITSTATUS(status));
   const int signal = WTERMSIG(status);
   const char* name = ::sigabbrev_np(signal);
-  return fmt::format("was killed by signal {}{}", signal,
-                     name == nullptr ? "" : fmt::format(" (SIG{})", name));
+  return fmt::format(
+      "was killed by signal {}{}{}", signal, name == nullptr ? "" : fmt::format(" (SIG{})", name),
+      signal == SIGSYS
+          ? " for a system call that its sandbox forbids; the kernel's log has its number"
+          : "");
 }
 
 Result<std::unique_ptr<Supervisor>> Supervisor::Create(SupervisorOptions options,

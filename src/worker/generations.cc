@@ -4,6 +4,7 @@
 #include "generations.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <utility>
 
@@ -23,6 +24,28 @@ std::shared_ptr<T> Tell(std::shared_ptr<T> object, PartId id,
     object.reset();
     released->push_back(id);
   });
+}
+
+// The first server that only a path leads to; nullptr when there is none.
+const generation::BackendSettings* BehindUnixSocket(const generation::Settings& settings) {
+  for (const generation::BackendSettings& backend : settings.backends()) {
+    for (const generation::ServerSettings& server : backend.servers) {
+      for (const os::SocketAddress& address : server.addresses) {
+        if (address.family() == AF_UNIX) return &backend;
+      }
+    }
+  }
+  return nullptr;
+}
+
+Status CheckReach(const generation::Settings& settings) {
+  const generation::BackendSettings* backend = BehindUnixSocket(settings);
+  if (backend == nullptr) return {};
+  return Fail(fmt::format("[backends.{}] has a server behind a UNIX socket, which workers in an "
+                          "empty root directory cannot reach; they have one because no server was "
+                          "behind a UNIX socket at the start",
+                          backend->name),
+              "restart Postern");
 }
 
 }  // namespace
@@ -139,6 +162,9 @@ Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
   }
   if (settings == nullptr || index.second < 0) {
     return Fail("the generation came without its settings or its name index");
+  }
+  if (empty_root_) {
+    if (Status reached = CheckReach(*settings); !reached) return std::unexpected(reached.error());
   }
   Result<generation::CertificateIndexPtr> certificates =
       MapIndex(index.first, index.second, segments);

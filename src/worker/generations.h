@@ -34,7 +34,10 @@ using ViewPtr = std::shared_ptr<const View>;
 
 class Generations {
  public:
-  explicit Generations(const shm::TicketKeys& ticket_keys) : ticket_keys_(ticket_keys) {}
+  // With `empty_root` a generation with a server behind a UNIX socket is refused: its path would
+  // lead nowhere.
+  Generations(const shm::TicketKeys& ticket_keys, bool empty_root)
+      : ticket_keys_(ticket_keys), empty_root_(empty_root) {}
 
   // Parts and sockets of a generation arrive over several messages.
   void TakeParts(Message message);
@@ -79,6 +82,7 @@ class Generations {
                                                             generation::CertificateIndexPtr index);
 
   const shm::TicketKeys& ticket_keys_;
+  const bool empty_root_;
   uint64_t incoming_number_ = 0;
   Incoming incoming_;
   uint64_t prepared_number_ = 0;

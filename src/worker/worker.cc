@@ -13,6 +13,7 @@
 #include "postern/base/log.h"
 #include "postern/os/process.h"
 #include "postern/worker/protocol.h"
+#include "postern/worker/sandbox.h"
 #include "worker_process.h"
 
 namespace postern::worker {
@@ -49,10 +50,11 @@ Result<std::unique_ptr<WorkerProcess>> Prepare(int channel, Message start) {
   Result<std::unique_ptr<WorkerProcess>> worker =
       WorkerProcess::Create(channel, start.start, std::move(start.fds));
   if (!worker) return worker;
-  if (Status dropped = os::BecomeIdentity(start.start.uid, start.start.gid); !dropped) {
-    return std::unexpected(dropped.error());
-  }
-  if (Status dropped = os::NoNewPrivileges(); !dropped) return std::unexpected(dropped.error());
+  const Result<SandboxGaps> entered = EnterSandbox({.mode = start.start.sandbox,
+                                                    .uid = start.start.uid,
+                                                    .gid = start.start.gid,
+                                                    .empty_root = start.start.empty_root});
+  if (!entered) return std::unexpected(entered.error());
   return worker;
 }
 

@@ -66,7 +66,8 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::Create(int channel, const 
   Result<std::unique_ptr<ring::Ring>> ring =
       ring::Ring::Create({.entries = limits::kRingEntries,
                           .completions = limits::kCompletionEntries,
-                          .direct_descriptors = DirectDescriptors(start)});
+                          .direct_descriptors = DirectDescriptors(start),
+                          .restricted = start.sandbox != config::SandboxMode::kOff});
   if (!ring) return std::unexpected(ring.error());
   Result<std::unique_ptr<ring::BufferPool>> record_pool = ring::BufferPool::Create(
       (*ring)->native(),
@@ -115,7 +116,7 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
                   .scratch = scratch_,
                   .keywords = &keywords_,
                   .admission = &admission_},
-      generations_(pages_.ticket_keys),
+      generations_(pages_.ticket_keys, start.empty_root),
       acceptors_(*ring_, timers_, counters_, now_ms_,
                  {.before = [this] { SwitchIfTold(); },
                   .admit = [this](Acceptors::Connection c) { Admit(std::move(c)); }}),

@@ -119,12 +119,21 @@ struct Certificates {
   Where where;
 };
 
+// What the kernel is asked to hold workers to, beyond their user (docs/sandbox.md).
+enum class SandboxMode : uint8_t {
+  kOn,
+  kLog,  // a system call that is not on the list is let through and noted in the kernel's log
+  kOff,
+};
+std::string_view ToString(SandboxMode mode);  // "on", as written in the file
+
 // [process]
 struct Process {
   uint32_t workers = 0;  // 0: one per CPU that the master may use
   bool pin = true;       // pin each worker to a CPU
   std::string user;      // empty: "postern" if that user exists, else "nobody" (root only)
   std::string group;
+  SandboxMode sandbox = SandboxMode::kOn;
   std::string pid_file;        // empty: none
   std::string control_socket;  // empty: none
   Where where;

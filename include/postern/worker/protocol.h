@@ -13,6 +13,7 @@
 
 #include "postern/base/bytes.h"
 #include "postern/base/log.h"
+#include "postern/config/config.h"
 #include "postern/generation/part.h"
 #include "postern/os/socket.h"
 
@@ -51,6 +52,8 @@ struct Start {
   uint32_t gid = 0;
   uint32_t buffers = 1024;       // slots per side
   uint32_t max_connections = 0;  // [limits] connections at start; sizes the descriptor table
+  config::SandboxMode sandbox = config::SandboxMode::kOn;
+  bool empty_root = false;  // live in an empty root directory; no server is behind a UNIX socket
 };
 
 struct LogSetUp {

@@ -39,10 +39,10 @@ class Backend:
 class LineServer:
     """Greets with its name, then answers each line with its name and that line. One thread."""
 
-    def __init__(self, name="server", greeting=True):
+    def __init__(self, name="server", greeting=True, path=None):
         self.name = name.encode()
         self.greeting = greeting
-        self.backend = Backend(backlog=4096)
+        self.backend = Backend(backlog=4096, path=path)
         self.server = self.backend.server
         self.accepted = 0
         self._selector = selectors.DefaultSelector()
