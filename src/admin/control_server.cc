@@ -31,13 +31,20 @@ class Server : public ControlServer {
  public:
   Server(std::string path, os::UniqueFd listener, Handler handler)
       : path_(std::move(path)), listener_(std::move(listener)), handler_(std::move(handler)) {}
-  ~Server() override { ::unlink(path_.c_str()); }
+  ~Server() override {
+    if (!handed_over_) ::unlink(path_.c_str());
+  }
 
   void Answer(uint64_t client, const Reply& reply) override;
   void AddPollFds(std::vector<pollfd>& fds) const override;
   std::optional<uint64_t> NextDeadlineMs() const override;
   void Run(uint64_t now_ms) override;
   void Flush(uint64_t deadline_ms) override;
+  int listener() const override { return listener_.get(); }
+  void HandOver() override {
+    handed_over_ = true;
+    listener_.Reset();
+  }
 
  private:
   void Accept(uint64_t now_ms);
@@ -53,6 +60,7 @@ class Server : public ControlServer {
   Handler handler_;
   std::list<Client> clients_;
   uint64_t next_id_ = 1;
+  bool handed_over_ = false;
 };
 
 void Server::Answer(uint64_t client, const Reply& reply) {
@@ -68,7 +76,7 @@ void Server::Answer(uint64_t client, const Reply& reply) {
 
 void Server::AddPollFds(std::vector<pollfd>& fds) const {
   // While every place is taken, new clients wait in the socket's queue.
-  if (clients_.size() < limits::kMaxControlClients) fds.push_back({listener_.get(), POLLIN, 0});
+  if (listener_.valid() && clients_.size() < limits::kMaxControlClients) fds.push_back({listener_.get(), POLLIN, 0});
   for (const Client& client : clients_) {
     short events = 0;  // hang-ups are reported without asking
     if (client.stage == Stage::kAsking) events = POLLIN;
@@ -183,6 +191,11 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Open(const std::string& pa
   Result<os::UniqueFd> listener = os::MakeUnixListener(path, 0600);
   if (!listener) return std::unexpected(listener.error());
   return std::make_unique<Server>(path, std::move(*listener), std::move(handler));
+}
+
+std::unique_ptr<ControlServer> ControlServer::Adopt(const std::string& path, os::UniqueFd listener,
+                                                    Handler handler) {
+  return std::make_unique<Server>(path, std::move(listener), std::move(handler));
 }
 
 }  // namespace postern::admin

@@ -1,6 +1,6 @@
-// reload, stop, status: questions to the running master over its control socket. The configuration
-// file is only read for where that socket is, so that a file with faults does not keep anybody from
-// stopping what runs; what is wrong with it the master itself says at a reload.
+// reload, upgrade, stop, status: questions to the running master over its control socket. The
+// configuration file is only read for where that socket is, so that a file with faults does not
+// keep anybody from stopping what runs; what is wrong with it the master itself says at a reload.
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -98,6 +98,25 @@ error.)");
   });
 }
 
+void AddUpgrade(CLI::App& app, int& status) {
+  CLI::App* upgrade = app.add_subcommand("upgrade", "Let the program on disk take over");
+  auto target = std::make_shared<Target>();
+  AddTarget(*upgrade, *target);
+  upgrade->footer(R"(
+The running Postern starts the program that now stands where it was started from, with its
+listening sockets; nobody is refused meanwhile. When that one serves, the old one accepts no
+more and ends with its last connection. When it does not come to serve, it is ended, and the
+old one goes on as if nothing had been. Waits for the outcome.
+Exit status: 0 when the new program serves, 1 when not; the reasons are on standard error.)");
+  upgrade->callback([target, &status] {
+    status = kFailed;
+    const std::optional<config::Control> control = FindControl(*target);
+    if (!control.has_value()) return;
+    // It may have a reload to wait for, then a word from the new program, then its start.
+    status = AskMaster(*control, "upgrade", 3 * control->prepare_timeout_ms + 2 * kLoadingMs);
+  });
+}
+
 void AddStop(CLI::App& app, int& status) {
   CLI::App* stop = app.add_subcommand("stop", "Stop the running Postern");
   auto target = std::make_shared<Target>();
@@ -153,6 +172,7 @@ report is printed then too).)");
 
 void AddControlCommands(CLI::App& app, int& status) {
   AddReload(app, status);
+  AddUpgrade(app, status);
   AddRotateTickets(app, status);
   AddStop(app, status);
   AddStatus(app, status);

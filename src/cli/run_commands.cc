@@ -16,6 +16,7 @@ It stays in the foreground; systemd or another supervisor keeps it running. Whil
   SIGTERM  stops accepting, lets connections end for [timeouts] drain, then ends
   SIGINT   ends at once, and so does a second SIGTERM
   SIGUSR1  opens the log file again, after rotation
+  SIGUSR2  lets the program on disk take over (as `postern upgrade`)
 When nothing serves yet and no certificate is there, it makes a self-signed pair.
 Exit status: 0 after an orderly end, 1 when the start was refused; every reason is on
 standard error.)";

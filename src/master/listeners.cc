@@ -13,9 +13,11 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "postern/base/check.h"
+#include "postern/base/log.h"
 #include "postern/os/socket.h"
 
 namespace postern::master {
@@ -32,8 +34,29 @@ bool IsDualStackWildcard(const generation::ListenSocket& socket) {
 
 }  // namespace
 
+ListenerSet ListenerSet::Inherit(std::vector<InheritedSocket> sockets) {
+  ListenerSet set;
+  for (InheritedSocket& socket : sockets) {
+    const auto same = std::ranges::find_if(set.addresses_, [&](const AddressPtr& a) {
+      return a->wanted == socket.wanted && a->v6_only == socket.v6_only;
+    });
+    const bool known = same != set.addresses_.end();
+    const AddressPtr address = known ? *same : std::make_shared<Address>();
+    if (!known) {
+      address->wanted = socket.wanted;
+      address->v6_only = socket.v6_only;
+      address->bound = socket.bound;
+      address->name = socket.name;
+      set.addresses_.push_back(address);
+    }
+    address->reuse_port = address->reuse_port && socket.reuse_port;
+    address->fds.push_back(std::move(socket.fd));
+  }
+  return set;
+}
+
 ListenerSet::AddressPtr ListenerSet::Find(const generation::ListenSocket& wanted) const {
-  const auto found = std::find_if(addresses_.begin(), addresses_.end(), [&](const AddressPtr& a) {
+  const auto found = std::ranges::find_if(addresses_, [&](const AddressPtr& a) {
     return a->wanted == wanted.address && a->v6_only == wanted.v6_only;
   });
   return found == addresses_.end() ? nullptr : *found;
@@ -63,10 +86,27 @@ Result<ListenerSet::AddressPtr> ListenerSet::Bind(const generation::ListenSocket
   return address;
 }
 
+void ListenerSet::Complete(Address& address, uint32_t workers) {
+  while (address.reuse_port && address.fds.size() < workers) {
+    Result<os::UniqueFd> fd =
+        os::MakeListener(address.bound, {.v6_only = address.v6_only, .listen = false});
+    if (!fd) {
+      LogLine(LogLevel::kNotice, "workers share a listening socket")
+          .Field("address", address.bound.ToString())
+          .Field("reason", fd.error().what);
+      address.reuse_port = false;
+      return;
+    }
+    address.fds.push_back(std::move(*fd));
+    address.listening = false;
+  }
+}
+
 std::expected<ListenerSet, std::vector<Error>> ListenerSet::Make(
     const std::vector<generation::ListenSocket>& wanted, uint32_t workers,
     const ListenerSet& current) {
   ListenerSet set;
+  set.workers_ = workers;
   std::vector<Error> faults;
   for (const generation::ListenSocket& socket : wanted) {
     AddressPtr address = current.Find(socket);
@@ -77,6 +117,8 @@ std::expected<ListenerSet, std::vector<Error>> ListenerSet::Make(
         continue;
       }
       address = std::move(*bound);
+    } else {
+      Complete(*address, workers);
     }
     set.addresses_.push_back(std::move(address));
   }
@@ -95,9 +137,32 @@ Status ListenerSet::StartListening() {
   return {};
 }
 
-int ListenerSet::fd(size_t index, uint32_t worker) const {
-  POSTERN_CHECK(index < addresses_.size() && worker < addresses_[index]->fds.size());
-  return addresses_[index]->fds[worker].get();
+std::vector<int> ListenerSet::fds(size_t index, uint32_t worker) const {
+  POSTERN_CHECK(index < addresses_.size() && worker < workers_);
+  const std::vector<os::UniqueFd>& all = addresses_[index]->fds;
+  if (worker >= all.size()) return {all[worker % all.size()].get()};
+  std::vector<int> fds;
+  for (size_t i = worker; i < all.size(); i += workers_) fds.push_back(all[i].get());
+  return fds;
+}
+
+std::vector<ListenerSet::Held> ListenerSet::List() const {
+  std::vector<Held> held;
+  for (const AddressPtr& address : addresses_) {
+    for (const os::UniqueFd& fd : address->fds) {
+      held.push_back({address->wanted, address->v6_only, fd.get(), address->name});
+    }
+  }
+  return held;
+}
+
+std::vector<ListenerSet::Held> ListenerSet::Unused(const ListenerSet& other) const {
+  std::vector<Held> unused = other.List();
+  const std::vector<Held> used = List();
+  std::erase_if(unused, [&](const Held& held) {
+    return std::ranges::any_of(used, [&](const Held& mine) { return mine.fd == held.fd; });
+  });
+  return unused;
 }
 
 }  // namespace postern::master

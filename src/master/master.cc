@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
+#include <utility>
 #include <vector>
 
+#include "master/inheritance.h"
 #include "master/master_process.h"
 #include "postern/base/log.h"
 #include "postern/os/capabilities.h"
@@ -51,7 +54,7 @@ int Refuse(const std::vector<Error>& faults) {
   return 1;
 }
 
-MasterOptions Options(const std::string& config_path) {
+MasterOptions Options(const std::string& config_path, Inheritance inheritance) {
   MasterOptions options;
   options.config_path = config_path;
   options.load = [config_path](const LoadRequest& request) {
@@ -60,20 +63,38 @@ MasterOptions Options(const std::string& config_path) {
   options.spawn = [](uint32_t id, int channel) {
     return os::SpawnSelf({"worker", "--id", fmt::to_string(id)}, {{channel, worker::kChannelFd}});
   };
+  options.spawn_successor = [config_path, program = os::ProgramPath()](
+                                int channel, std::vector<std::string> variables) -> Result<pid_t> {
+    if (!program) return std::unexpected(program.error());
+    variables.push_back(fmt::format("{}={}", kHandoverVariable, kHandoverFd));
+    return os::SpawnProgram(*program, {"run", "-c", config_path}, variables,
+                            {{channel, kHandoverFd}});
+  };
+  options.inheritance = std::move(inheritance);
   return options;
+}
+
+Result<Inheritance> Inherit() {
+  std::optional<os::UniqueFd> channel = TakeHandoverFd();
+  if (channel) return ReceiveInheritance(std::move(*channel));
+  return FromServiceManager();
 }
 
 }  // namespace
 
 int RunMaster(const std::string& config_path) {
   if (Status set = SetUpProcess(); !set) return Refuse({set.error()});
+  Result<Inheritance> inheritance = Inherit();
+  if (!inheritance) return Refuse({inheritance.error()});
   // Signals still act as by default here: Ctrl-C ends a start that hangs in the resolver.
   LoadOutcome first = LoadGeneration(config_path, {nullptr, 1});
-  if (!first) return Refuse(first.error());
-
+  if (!first) {
+    inheritance->Refuse(first.error());
+    return Refuse(first.error());
+  }
   std::vector<Error> faults;
-  std::unique_ptr<MasterProcess> master =
-      MasterProcess::Create(Options(config_path), std::move(*first), faults);
+  std::unique_ptr<MasterProcess> master = MasterProcess::Create(
+      Options(config_path, std::move(*inheritance)), std::move(*first), faults);
   if (master == nullptr) return Refuse(faults);
   const Status ended = master->Run();
   const int status = ended ? 0 : Refuse({ended.error()});

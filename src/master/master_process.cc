@@ -1,10 +1,11 @@
 // The making of the master and its loop. Orders (signals, control requests) and the end are in
-// orders.cc.
+// orders.cc, upgrades in succession.cc.
 #include "master/master_process.h"
 
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <tuple>
@@ -46,56 +47,82 @@ MasterProcess::MasterProcess(MasterOptions options, LoadedGeneration& first)
       log_(std::make_unique<MasterLog>()),
       first_watched_state_(first.watched_state) {
   first_.generation = std::move(first.generation);
+  succeeding_ = options_.inheritance.predecessor.open();
   if (manager_.watchdog_ms()) watchdog_due_ms_ = started_ms_;
 }
 
 std::unique_ptr<MasterProcess> MasterProcess::Create(MasterOptions options, LoadedGeneration first,
                                                      std::vector<Error>& faults) {
   std::unique_ptr<MasterProcess> master(new MasterProcess(std::move(options), first));
-  const Result<os::Identity> identity = WorkerIdentity(master->config_.process);
+  if (master->Make(first, faults)) return master;
+  master->options_.inheritance.Refuse(faults);
+  return nullptr;
+}
+
+bool MasterProcess::Make(LoadedGeneration& first, std::vector<Error>& faults) {
+  const Result<os::Identity> identity = WorkerIdentity(config_.process);
   if (!identity) faults.push_back(identity.error());
-  Result<LogTarget> target = OpenLog(master->config_.log);
+  Result<LogTarget> target = OpenLog(config_.log);
   if (!target) faults.push_back(target.error());
-  const Status empty_root = worker::EmptyRootPossible(master->config_);
-  master->empty_root_ = empty_root.has_value();
-  if (!Note(master->MakeFiles(), faults) || !faults.empty()) return nullptr;
-  if (!Note(master->MakeWorkers(*identity, first.ticket_keys), faults)) return nullptr;
-  auto listeners = ListenerSet::Make(master->first_.generation->sockets,
-                                     master->supervisor_->size(), ListenerSet());
+  const Status empty_root = worker::EmptyRootPossible(config_);
+  empty_root_ = empty_root.has_value();
+  if (!Note(MakeFiles(), faults) || !faults.empty()) return false;
+  if (!Note(MakeWorkers(*identity, first.ticket_keys), faults)) return false;
+  const ListenerSet inherited =
+      ListenerSet::Inherit(std::exchange(options_.inheritance.sockets, {}));
+  auto listeners = ListenerSet::Make(first_.generation->sockets, supervisor_->size(), inherited);
   if (!listeners) {
     faults = listeners.error();
-    return nullptr;
+    return false;
   }
-  master->first_.listeners = std::move(*listeners);
-  master->log_->Use(std::move(*target));
+  first_.listeners = std::move(*listeners);
+  log_->Use(std::move(*target));
   if (!empty_root) {
     LogLine(LogLevel::kInfo, "workers keep the root directory")
         .Field("reason", empty_root.error().ToString());
   }
   LogWarnings(first.warnings);
-  return master;
+  if (!succeeding_) {
+    for (const ListenerSet::Held& held : first_.listeners.Unused(inherited)) {
+      LogLine(LogLevel::kWarning, "passed socket not used")
+          .Field("name", held.name)
+          .Field("address", held.wanted.ToString())
+          .Field("reason", held.v6_only ? "no listener has this address"
+                                        : "no listener has this address for IPv6 and IPv4");
+    }
+  }
+  return true;
 }
 
-// The pid file comes first: its lock keeps a second master from everything else.
+// The pid file comes first: its lock keeps a second master from everything else. What a predecessor
+// has is left to it until it retires (TakeOver).
 Status MasterProcess::MakeFiles() {
   const config::Process& process = config_.process;
-  if (!process.pid_file.empty()) {
+  const Inheritance::File& theirs = options_.inheritance.pid_file;
+  if (!process.pid_file.empty() && !(theirs.fd.valid() && theirs.path == process.pid_file)) {
     if (Status made = os::MakeDirectories(DirectoryOf(process.pid_file), 0755); !made) return made;
     Result<os::PidFile> file = os::PidFile::Create(process.pid_file);
     if (!file) return Fail(file.error().what, file.error().remedy, process.where);
     pid_file_ = std::move(*file);
   }
-  if (!process.control_socket.empty()) {
-    const std::string directory = DirectoryOf(process.control_socket);
-    if (Status made = os::MakeDirectories(directory, 0755); !made) return made;
-    auto control = admin::ControlServer::Open(
-        process.control_socket, [this](const admin::Request& request) { OnRequest(request); });
-    if (!control) return Fail(control.error().what, control.error().remedy, process.where);
-    control_ = std::move(*control);
-  }
+  if (Status made = MakeControl(); !made) return made;
   auto signals = os::MakeSignalFd({SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2});
   if (!signals) return std::unexpected(signals.error());
   signals_ = std::move(*signals);
+  return {};
+}
+
+Status MasterProcess::MakeControl() {
+  const config::Process& process = config_.process;
+  const Inheritance::File& theirs = options_.inheritance.control;
+  if (process.control_socket.empty()) return {};
+  if (theirs.fd.valid() && theirs.path == process.control_socket) return {};
+  const std::string directory = DirectoryOf(process.control_socket);
+  if (Status made = os::MakeDirectories(directory, 0755); !made) return made;
+  auto control = admin::ControlServer::Open(
+      process.control_socket, [this](const admin::Request& request) { OnRequest(request); });
+  if (!control) return Fail(control.error().what, control.error().remedy, process.where);
+  control_ = std::move(*control);
   return {};
 }
 
@@ -110,13 +137,28 @@ worker::Start MasterProcess::StartTemplate(const config::Config& config) const {
   return start;
 }
 
-Status MasterProcess::MakeWorkers(const os::Identity& identity,
-                                  const shm::TicketKeyList& ticket_keys) {
-  identity_ = identity;
+Status MasterProcess::MakeTickets(const shm::TicketKeyList& ticket_keys) {
   auto tickets = shm::TicketKeyMaster::Create();
   if (!tickets) return std::unexpected(tickets.error());
   tickets_ = std::move(*tickets);
-  if (!ticket_keys.empty()) tickets_->Use(ticket_keys.get());
+  const Inheritance& inheritance = options_.inheritance;
+  if (!ticket_keys.empty()) {
+    tickets_->Use(ticket_keys.get());
+  } else if (inheritance.ticket_keys.valid()) {
+    if (Status inherited = tickets_->Inherit(inheritance.ticket_keys.get()); inherited) {
+      tickets_rotated_ms_ = inheritance.tickets_rotated_ms;
+    } else {
+      LogLine(LogLevel::kNotice, "ticket keys not inherited")
+          .Field("reason", inherited.error().what);
+    }
+  }
+  return {};
+}
+
+Status MasterProcess::MakeWorkers(const os::Identity& identity,
+                                  const shm::TicketKeyList& ticket_keys) {
+  identity_ = identity;
+  if (Status made = MakeTickets(ticket_keys); !made) return made;
   const std::vector<int> cpus = os::AllowedCpus();
   const uint32_t workers = WorkerCount(config_.process, cpus);
   auto addresses = shm::AddressTableMaster::Create(config_.limits.addresses, workers);
@@ -151,7 +193,7 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity,
   reloader_ = std::move(*reloader);
 
   CertificateWatch::Options watching;
-  watching.busy = [this] { return reloader_->busy(); };
+  watching.busy = [this] { return reloader_->busy() || upgrade_ != nullptr; };
   watching.reload = [this](Reloader::FilesAnswer answer, uint64_t now_ms) {
     reloader_->RequestFiles(std::move(answer), now_ms);
   };
@@ -170,7 +212,7 @@ Status MasterProcess::Run() {
   }
   do {
     Turn();
-  } while (stage_ < Stage::kDraining || supervisor_->running() > 0);
+  } while (stage_ < Stage::kRetired || supervisor_->running() > 0 || !elders_.empty());
   if (control_ != nullptr) control_->Flush(os::MonotonicMs() + 1'000);
   LogLine(refused_ ? LogLevel::kNotice : LogLevel::kError, "stopped");
   return refused_;
@@ -180,12 +222,14 @@ void MasterProcess::Started(const Status& status) {
   if (stage_ != Stage::kStarting) return;  // told to end meanwhile
   if (!status) {
     refused_ = status;
+    options_.inheritance.Refuse({status.error()});
     BeginQuit("a failed start", os::MonotonicMs());
     return;
   }
   stage_ = Stage::kServing;
   LogServing();
   TellServing();
+  options_.inheritance.predecessor.Send(HandoverType::kServing);
   watch_->Follow(config_, first_watched_state_);
   for (Reloader::Answer& answer : std::exchange(early_reloads_, {})) {
     reloader_->Request(std::move(answer), os::MonotonicMs(), "an order before the start");
@@ -208,6 +252,11 @@ void MasterProcess::LogServing() const {
       .Field("listeners", addresses);
 }
 
+// Until it has taken over, the manager believes the predecessor alone.
+void MasterProcess::Notify(std::string_view state) const {
+  if (!succeeding_) manager_.Notify(state);
+}
+
 void MasterProcess::TellServing() {
   reload_told_ = false;
   const generation::Generation& now = *rollout_->current().generation;
@@ -218,22 +267,24 @@ void MasterProcess::TellServing() {
     // The first of the reasons, whatever their number: a status is one line.
     status += "; the last reload was refused: " + last->text.substr(0, last->text.find('\n'));
   }
-  manager_.Notify("READY=1\nSTATUS=" + status);
+  // Our pid: after an upgrade the manager may know another.
+  Notify(fmt::format("READY=1\nMAINPID={}\nSTATUS={}", ::getpid(), status));
 }
 
 void MasterProcess::TellEnding(std::string_view what, uint64_t within_ms) const {
-  manager_.Notify(
-      fmt::format("STOPPING=1\nSTATUS={}\nEXTEND_TIMEOUT_USEC={}", what, within_ms * 1'000));
+  Notify(fmt::format("STOPPING=1\nSTATUS={}\nEXTEND_TIMEOUT_USEC={}", what, within_ms * 1'000));
 }
 
 std::optional<uint64_t> MasterProcess::NextDeadlineMs() const {
   std::optional<uint64_t> next;
-  if (rotates_tickets()) next = tickets_rotated_ms_ + config_.tickets.rotate_s * 1000;
+  if (rotates_tickets() && stage_ < Stage::kRetired)
+    next = tickets_rotated_ms_ + config_.tickets.rotate_s * 1000;
   const auto consider = [&](const std::optional<uint64_t>& when) {
     if (when) next = std::min(next.value_or(*when), *when);
   };
   consider(stage_ends_ms_);
   consider(watchdog_due_ms_);
+  if (upgrade_ != nullptr) consider(upgrade_->NextDeadlineMs());
   consider(supervisor_->NextDeadlineMs());
   consider(rollout_->NextDeadlineMs());
   consider(watch_->NextDeadlineMs());
@@ -248,6 +299,7 @@ void MasterProcess::Turn() {
   supervisor_->AddPollFds(fds);
   watch_->AddPollFds(fds);
   if (control_ != nullptr) control_->AddPollFds(fds);
+  AddSuccessionFds(fds);
   const uint64_t before_ms = os::MonotonicMs();
   const uint64_t deadline_ms = NextDeadlineMs().value_or(UINT64_MAX);
   const uint64_t wait_ms = deadline_ms - std::min(deadline_ms, before_ms);
@@ -264,6 +316,7 @@ void MasterProcess::Turn() {
   if (reload_told_ && !reloader_->busy() && stage_ == Stage::kServing) TellServing();
   watch_->Run(now_ms);
   if (control_ != nullptr) control_->Run(now_ms);
+  RunSuccession(now_ms);
   RunDeadlines(now_ms);
 }
 

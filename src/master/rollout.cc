@@ -185,19 +185,22 @@ void Rollout::SendParts(uint32_t worker, const generation::Generation& generatio
 }
 
 void Rollout::SendSockets(uint32_t worker, const Proposal& proposal) {
-  const size_t count = proposal.listeners.size();
-  for (size_t from = 0; from < count; from += limits::kMaxPassedDescriptors) {
-    const size_t to = std::min(count, from + limits::kMaxPassedDescriptors);
-    worker::Message message;
+  worker::Message message;
+  std::vector<int> fds;
+  const auto send = [&] {
+    if (fds.empty()) return;
     message.type = worker::MessageType::kSockets;
     message.number = proposal.generation->number;
-    std::vector<int> fds;
-    for (size_t i = from; i < to; ++i) {
+    supervisor_->Send(worker, std::exchange(message, {}), std::exchange(fds, {}));
+  };
+  for (size_t i = 0; i < proposal.listeners.size(); ++i) {
+    for (const int fd : proposal.listeners.fds(i, worker)) {
       message.sockets.push_back(static_cast<uint32_t>(i));
-      fds.push_back(proposal.listeners.fd(i, worker));
+      fds.push_back(fd);
+      if (fds.size() == limits::kMaxPassedDescriptors) send();
     }
-    supervisor_->Send(worker, std::move(message), fds);
   }
+  send();
 }
 
 void Rollout::SendProposal(uint32_t worker, const Proposal& proposal) {

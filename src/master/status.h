@@ -82,6 +82,14 @@ struct StatusReport {
   };
   std::vector<Part> parts;
 
+  // Masters that upgrades have retired, which still hold connections.
+  struct Retired {
+    pid_t pid = 0;
+    uint64_t connections = 0;
+  };
+  std::vector<Retired> retired;
+  pid_t successor = 0;  // of an upgrade that is under way
+
   bool reload_running = false;
   std::optional<ReloadResult> last_reload;
   std::string watch = "off";         // of certificate files: "off", "inotify", "polling"

@@ -201,6 +201,18 @@ std::string LastReload(const StatusReport& report) {
   return text;
 }
 
+std::string Upgrades(const StatusReport& report) {
+  std::string text;
+  if (report.successor != 0) {
+    text += fmt::format("  process {} is starting, to take over\n", report.successor);
+  }
+  for (const StatusReport::Retired& r : report.retired) {
+    text += fmt::format("  process {} is retired and holds {} connection{}\n", r.pid, r.connections,
+                        r.connections == 1 ? "" : "s");
+  }
+  return text.empty() ? text : "\nupgrade\n" + text;
+}
+
 // --- JSON ---
 
 // Fields of one object; numbers and booleans as they are, text escaped.
@@ -301,7 +313,7 @@ std::string FormatStatus(const StatusReport& report) {
   if (report.watch != "off") text += fmt::format("; watched by {}", report.watch);
   for (const std::string& reason : report.waiting) text += "\n  waiting: " + reason;
   return text + "\n" + Workers(report) + Failures(report) + Refusals(report) + Troubles(report) +
-         Listeners(report) + Parts(report) + LastReload(report);
+         Listeners(report) + Parts(report) + LastReload(report) + Upgrades(report);
 }
 
 std::string FormatStatusJson(const StatusReport& report) {
@@ -329,6 +341,10 @@ std::string FormatStatusJson(const StatusReport& report) {
   object.Raw("addresses", addresses.ToString());
   object.Raw("listeners", Array(report.listeners, ListenerJson));
   object.Raw("parts", Array(report.parts, PartJson));
+  object.Raw("retired", Array(report.retired, [](const StatusReport::Retired& r) {
+               return Object().Number("pid", r.pid).Number("connections", r.connections).ToString();
+             }));
+  object.Number("successor", report.successor);
   object.Flag("reload_running", report.reload_running);
   if (report.last_reload) {
     Object last;

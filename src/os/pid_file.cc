@@ -30,6 +30,16 @@ bool StillNamed(int fd, const std::string& path) {
          ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
+// Readable to all whatever our umask: a number is no secret, and scripts want it. 0 or an errno
+// value.
+int WritePid(int fd) {
+  const std::string text = fmt::format("{}\n", ::getpid());
+  const bool written =
+      ::fchmod(fd, 0644) == 0 && ::ftruncate(fd, 0) == 0 &&
+      ::pwrite(fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
+  return written ? 0 : errno;
+}
+
 }  // namespace
 
 PidFile::PidFile(PidFile&& other) noexcept
@@ -58,11 +68,7 @@ Result<PidFile> PidFile::Create(const std::string& path) {
                   "stop that one first, or choose another pid file");
     }
     if (!StillNamed(fd.get(), path)) continue;
-    const std::string text = fmt::format("{}\n", ::getpid());
-    // Readable to all whatever our umask: a number is no secret, and scripts want it.
-    if (::fchmod(fd.get(), 0644) != 0 || ::ftruncate(fd.get(), 0) != 0 ||
-        ::pwrite(fd.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-      const int error_number = errno;
+    if (const int error_number = WritePid(fd.get()); error_number != 0) {
       ::unlink(path.c_str());
       return FailErrno(what, error_number);
     }
@@ -72,6 +78,21 @@ Result<PidFile> PidFile::Create(const std::string& path) {
     return file;
   }
   return Fail(what + ": others keep removing it");
+}
+
+Result<PidFile> PidFile::Adopt(const std::string& path, UniqueFd fd) {
+  if (const int error_number = WritePid(fd.get()); error_number != 0) {
+    return FailErrno("cannot write the pid file " + path, error_number);
+  }
+  PidFile file;
+  file.path_ = path;
+  file.fd_ = std::move(fd);
+  return file;
+}
+
+void PidFile::Disown() {
+  path_.clear();
+  fd_.Reset();
 }
 
 }  // namespace postern::os

@@ -60,6 +60,18 @@ ServiceManager ServiceManager::FromEnvironment() {
   return manager;
 }
 
+std::vector<std::string> ServiceManager::Variables() const {
+  if (!fd_.valid()) return {};
+  std::string address = address_;
+  if (address[0] == '\0') address[0] = '@';
+  std::vector<std::string> variables = {"NOTIFY_SOCKET=" + address};
+  // What was halved. Without WATCHDOG_PID, which would name us.
+  if (watchdog_ms_) {
+    variables.push_back("WATCHDOG_USEC=" + std::to_string((*watchdog_ms_ - 1) * 2'000 + 1'999));
+  }
+  return variables;
+}
+
 void ServiceManager::Notify(std::string_view state) const {
   if (!fd_.valid()) return;
   sockaddr_un to{};

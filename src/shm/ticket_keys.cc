@@ -36,6 +36,11 @@ Status MakeKey(TicketKey& key) {
   return {};
 }
 
+bool HasOurLayout(const os::Mapping& mapping) {
+  return mapping.size() >= sizeof(TicketPage) &&
+         reinterpret_cast<const TicketPage*>(mapping.bytes().data())->layout == kTicketPageLayout;
+}
+
 // A page that cannot be locked still serves; the administrator is told, once per process.
 void LockOrWarn(os::Mapping& mapping) {
   if (const Status locked = mapping.LockSecrets(); !locked) {
@@ -130,10 +135,21 @@ void TicketKeyMaster::Use(std::span<const TicketKey> keys) {
   OPENSSL_cleanse(set.data(), sizeof(set));
 }
 
+Status TicketKeyMaster::Inherit(int fd) {
+  auto theirs = os::MapFd(fd, os::MapMode::kReadOnly);
+  if (!theirs) return std::unexpected(theirs.error());
+  if (!HasOurLayout(*theirs)) return Fail("the ticket key page has another layout");
+  TicketKeySet keys;
+  Snapshot(PageOf(*theirs), keys);
+  Publish(PageOf(mapping_), keys);
+  OPENSSL_cleanse(keys.data(), sizeof(keys));
+  return {};
+}
+
 Result<TicketKeys> TicketKeys::Map(int fd) {
   auto mapping = os::MapFd(fd, os::MapMode::kReadOnly);
   if (!mapping) return std::unexpected(mapping.error());
-  if (mapping->size() < sizeof(TicketPage) || PageOf(*mapping).layout != kTicketPageLayout) {
+  if (!HasOurLayout(*mapping)) {
     return Fail("the ticket key page has another layout", "run one version of Postern only");
   }
   TicketKeys keys;

@@ -87,20 +87,21 @@ Acceptors::Acceptors(ring::Ring& ring, ring::TimerWheel& timers, shm::WorkerCoun
 
 Acceptors::~Acceptors() = default;
 
-void Acceptors::Switch(const ViewPtr& view, std::vector<os::UniqueFd> sockets) {
+void Acceptors::Switch(const ViewPtr& view, std::vector<NumberedSocket> sockets) {
   std::vector<std::unique_ptr<Acceptor>> old;
   old.swap(acceptors_);
-  for (uint32_t i = 0; i < sockets.size(); ++i) {
+  for (NumberedSocket& socket : sockets) {
     const auto same = std::find_if(old.begin(), old.end(), [&](const auto& acceptor) {
       return acceptor != nullptr && !acceptor->retired &&
-             SameSocket(acceptor->fd.get(), sockets[i].get());
+             SameSocket(acceptor->fd.get(), socket.fd.get());
     });
     if (same != old.end()) {
       (*same)->view = view;
-      (*same)->socket_number = i;
+      (*same)->socket_number = socket.number;
       acceptors_.push_back(std::move(*same));
     } else {
-      acceptors_.push_back(std::make_unique<Acceptor>(*this, std::move(sockets[i]), view, i));
+      acceptors_.push_back(
+          std::make_unique<Acceptor>(*this, std::move(socket.fd), view, socket.number));
     }
   }
   std::vector<Acceptor*> gone;

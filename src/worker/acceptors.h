@@ -39,7 +39,7 @@ class Acceptors {
   // Switch makes `view` serve the new connections. Sockets whose address it keeps go on undisturbed
   // (the new descriptor is the same socket and is dropped); the others are retired: no more is
   // accepted on them but what already waits in their queues.
-  void Switch(const ViewPtr& view, std::vector<os::UniqueFd> sockets);
+  void Switch(const ViewPtr& view, std::vector<NumberedSocket> sockets);
   // Pause stops accepting until Resume. What was accepted meanwhile still comes.
   void Pause();
   void Resume();

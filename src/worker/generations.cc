@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace postern::worker {
@@ -69,7 +71,7 @@ void Generations::TakeParts(Message message) {
 void Generations::TakeSockets(Message message) {
   Incoming& incoming = IncomingFor(message.number);
   for (size_t i = 0; i < message.sockets.size() && i < message.fds.size(); ++i) {
-    incoming.sockets[message.sockets[i]] = std::move(message.fds[i]);
+    incoming.sockets.push_back({message.sockets[i], std::move(message.fds[i])});
   }
 }
 
@@ -182,13 +184,16 @@ Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
 
   Prepared prepared;
   const size_t count = settings->sockets().size();
-  for (uint32_t i = 0; i < count; ++i) {
-    const auto socket = incoming.sockets.find(i);
-    if (socket == incoming.sockets.end()) {
-      return Fail(fmt::format("the generation came without its listening socket {}", i));
-    }
-    prepared.sockets.push_back(std::move(socket->second));
+  std::vector<bool> there(count, false);
+  for (const NumberedSocket& socket : incoming.sockets) {
+    if (socket.number < count) there[socket.number] = true;
   }
+  if (const auto gap = std::ranges::find(there, false); gap != there.end()) {
+    return Fail(fmt::format("the generation came without its listening socket {}",
+                            std::distance(there.begin(), gap)));
+  }
+  prepared.sockets = std::move(incoming.sockets);
+  std::erase_if(prepared.sockets, [&](const NumberedSocket& s) { return s.number >= count; });
   prepared.view =
       std::make_shared<const View>(View{std::move(settings), std::move(*contexts),
                                         std::move(*policies), std::move(*client_contexts)});

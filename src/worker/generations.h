@@ -32,6 +32,13 @@ struct View {
 };
 using ViewPtr = std::shared_ptr<const View>;
 
+// A listening socket and its number in the settings. Several may have one number: a worker takes
+// over the sockets of workers that an upgrade has done away with.
+struct NumberedSocket {
+  uint32_t number = 0;
+  os::UniqueFd fd;
+};
+
 class Generations {
  public:
   // With `empty_root` a generation with a server behind a UNIX socket is refused: its path would
@@ -51,11 +58,11 @@ class Generations {
 
   // The prepared generation's number; 0: none.
   uint64_t prepared() const { return prepared_number_; }
-  // Commit hands out the prepared generation and its listening sockets, by their number in its
-  // settings.
+  // Commit hands out the prepared generation and its listening sockets, at least one for each
+  // address in its settings.
   struct Prepared {
     ViewPtr view;
-    std::vector<os::UniqueFd> sockets;
+    std::vector<NumberedSocket> sockets;
   };
   Prepared Commit();
 
@@ -67,7 +74,7 @@ class Generations {
   struct Incoming {
     std::vector<PartEntry> parts;
     std::vector<os::UniqueFd> fds;
-    std::map<uint32_t, os::UniqueFd> sockets;
+    std::vector<NumberedSocket> sockets;
   };
   using Released = std::shared_ptr<std::vector<generation::PartId>>;
 

@@ -304,7 +304,7 @@ void WorkerProcess::MasterGone() {
   if (master_gone_) return;
   master_gone_ = true;
   ring_->Cancel(channel_poll_);
-  if (draining_) return;
+  if (draining_ && drain_timer_.armed()) return;
   LogLine(LogLevel::kWarning, "master is gone").Field("action", "draining");
   BeginDrain(kOrphanDrainMs);
 }
@@ -312,10 +312,11 @@ void WorkerProcess::MasterGone() {
 // --- The end ---
 
 void WorkerProcess::BeginDrain(uint64_t timeout_ms) {
-  if (draining_) return;
+  if (!draining_) acceptors_.Stop();
   draining_ = true;
-  acceptors_.Stop();
-  timers_.Arm(drain_timer_, now_ms_ + timeout_ms);
+  if (timeout_ms != kNoDrainLimit && !words_said_) {
+    timers_.Arm(drain_timer_, now_ms_ + timeout_ms);
+  }
 }
 
 void WorkerProcess::OnDrainTimeout() {

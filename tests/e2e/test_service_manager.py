@@ -1,12 +1,16 @@
 """Postern under systemd: what it tells the service manager, and what the unit file leaves it.
 
-Shows of row E5 the notifications (READY, RELOADING, STOPPING, WATCHDOG) and the unit file.
+Shows of row E5 the notifications (READY, RELOADING, STOPPING, WATCHDOG, MAINPID), socket activation, and the unit
+file.
 """
 
 import os
 import re
+import shutil
 import signal
 import socket
+import struct
+import time
 
 import pytest
 
@@ -23,11 +27,19 @@ class ServiceManager:
     def __init__(self, directory):
         self.path = directory / "notify"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.bind(str(self.path))
         self.socket.settimeout(DEADLINE_S)
 
     def take(self):
-        return dict(line.split("=", 1) for line in self.socket.recv(4096).decode().splitlines())
+        return self.take_with_sender()[0]
+
+    def take_with_sender(self):
+        """A message, and the process that sent it: systemd believes the main process alone."""
+        octets, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12))
+        [(_, kind, data)] = ancillary
+        assert kind == socket.SCM_CREDENTIALS
+        return dict(line.split("=", 1) for line in octets.decode().splitlines()), struct.unpack("3i", data)[0]
 
     def take_until(self, key):
         while True:
@@ -90,6 +102,119 @@ def test_the_watchdog_hears_of_the_master_alone(postern, manager, server):
     for worker in postern.workers():
         environment = open(f"/proc/{worker['pid']}/environ", "rb").read()
         assert b"NOTIFY_SOCKET" not in environment and b"WATCHDOG" not in environment
+
+
+def test_the_new_main_process_of_an_upgrade_is_introduced_by_the_old_one(postern, manager, server):
+    postern.serve(server.server)
+    postern.start()
+    assert int(manager.take_until("READY")["MAINPID"]) == postern.process.pid
+    main = postern.process.pid
+    for _ in range(2):
+        postern.upgrade()
+        introduced, ready = None, False
+        while not ready:
+            message, sender = manager.take_with_sender()
+            # NotifyAccess=main: what others than the main process say is not heard.
+            assert sender == main, message
+            assert "STOPPING" not in message
+            if "MAINPID" in message and "READY" not in message:
+                introduced = main = int(message["MAINPID"])
+            ready = "READY" in message
+        assert introduced == postern.process.pid
+        assert message["STATUS"].startswith("Serving, ")
+        # The watchdog hears of the new one alone from now on.
+        for _ in range(3):
+            message, sender = manager.take_with_sender()
+            assert message == {"WATCHDOG": "1"} and sender == main
+
+
+def test_an_upgrade_that_fails_leaves_the_main_process_as_it_is(postern, manager, server):
+    postern.serve(server.server)
+    postern.start()
+    manager.take_until("READY")
+    postern.config["listeners"]["test"]["service"] = "gopher"
+    postern.write()
+    assert postern.command("upgrade").status == 1
+    deadline = time.monotonic() + 1  # messages of the time since
+    while time.monotonic() < deadline:
+        message, sender = manager.take_with_sender()
+        assert "MAINPID" not in message and sender == postern.process.pid
+
+
+@pytest.fixture
+def activated(postern, server):
+    """A listening socket that the test made, as systemd does, and passes to Postern."""
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        number = made.fileno()
+        os.set_inheritable(number, True)
+        postern.pass_fds = (number,)
+        # LISTEN_PID has to be the program's own.
+        # (Not sh: dash knows no descriptors of two digits.)
+        postern.wrapper = ["bash", "-c", f"exec 3<&{number} {number}<&-; "
+                           'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=test exec "$@"', "bash"]
+        postern.serve(server.server, port=made.getsockname()[1])
+        yield made.getsockname()[1]
+
+
+def test_who_came_before_the_start_is_served_and_so_is_who_comes_between_two_lives(postern, activated):
+    context = postern.authority.context()
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", activated)) as early:
+            postern.start()
+            with context.wrap_socket(early, server_hostname="localhost") as client:
+                assert client.recv(1000) == b"* OK server\r\n"
+        for _ in range(20):
+            with connect(activated, context) as client:
+                assert client.recv(1000) == b"* OK server\r\n"
+        assert postern.stop() == 0
+    for worker in (0, 1):
+        assert not postern.lines("passed socket not used"), worker
+
+
+def test_workers_and_upgrades_know_nothing_of_the_activation(postern, activated):
+    postern.start()
+    for worker in postern.workers():
+        assert b"LISTEN_" not in open(f"/proc/{worker['pid']}/environ", "rb").read()
+    context = postern.authority.context()
+    with connect(activated, context) as held:
+        assert held.recv(1000) == b"* OK server\r\n"
+        for _ in range(3):
+            postern.upgrade()
+            for _ in range(10):
+                with connect(activated, context) as client:
+                    assert client.recv(1000) == b"* OK server\r\n"
+        held.sendall(b"ping\n")
+        assert held.recv(1000) == b"server ping\n"
+
+
+def test_passed_socket_that_no_listener_has_is_said_and_closed(postern, activated, server):
+    other = postern.add_listener("test", backend="test")  # in its place, on another port
+    postern.start()
+    assert other != activated
+    line = postern.wait_for_lines("passed socket not used")[0]
+    assert (line["name"], line["address"]) == ("test", f"127.0.0.1:{activated}")
+    connect(other, postern.authority.context()).close()
+
+
+def test_systemds_own_activator_starts_it_with_the_first_client(postern, server):
+    activator = shutil.which("systemd-socket-activate")
+    if activator is None:
+        pytest.skip("systemd-socket-activate is not installed (package systemd)")
+    port = postern.serve(server.server)
+    postern.wrapper = [activator, "-l", f"127.0.0.1:{port}"]
+    postern.run()
+    context = postern.authority.context()
+
+    def first_client():
+        try:
+            return connect(port, context)
+        except ConnectionRefusedError:
+            return None  # the activator itself is not that far
+
+    with wait_for(first_client, "the activator to listen") as client:
+        assert client.recv(1000) == b"* OK server\r\n"
+    assert postern.lines("serving")
+    assert postern.stop() == 0
 
 
 def capabilities_of_the_unit_file():

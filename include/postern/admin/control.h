@@ -46,7 +46,18 @@ class ControlServer {
   // Makes the socket file (mode 0600), which is removed when the server is destroyed. `handler` is
   // called from Run, once per client, and answers with Answer, at once or whenever it can.
   static Result<std::unique_ptr<ControlServer>> Open(const std::string& path, Handler handler);
+  // Adopt serves on a listening socket that another process made for `path`, and takes over the
+  // file with it. Who waits in its queue is served.
+  static std::unique_ptr<ControlServer> Adopt(const std::string& path, os::UniqueFd listener,
+                                              Handler handler);
+  // Removes the socket's file, unless that was left to another process.
   virtual ~ControlServer() = default;
+
+  // The listening socket, to pass on; -1 after HandOver.
+  virtual int listener() const = 0;
+  // HandOver leaves the socket and its file to the process that adopts them. Who is being served
+  // still gets an answer.
+  virtual void HandOver() = 0;
 
   // Answer sends `reply` to `client`; nothing happens when that client has gone meanwhile.
   virtual void Answer(uint64_t client, const Reply& reply) = 0;

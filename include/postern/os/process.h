@@ -27,6 +27,19 @@ Status PinToCpu(int cpu);
 Result<pid_t> SpawnSelf(const std::vector<std::string>& arguments,
                         const std::vector<std::pair<int, int>>& inherited);
 
+// ProgramPath is where this program was started from: argv[0] made absolute, looked up in PATH when
+// it is a bare name. Links are not followed, so that whatever an upgrade puts there is found. When
+// that is not the file that runs, it is that file's own path. Call it at the start: later the file
+// may be another.
+Result<std::string> ProgramPath();
+
+// SpawnProgram starts the program at `path` as SpawnSelf starts this one. It gets the whole
+// environment, with what is withheld from others, and `variables` ("NAME=value") in place of those
+// of the same names.
+Result<pid_t> SpawnProgram(const std::string& path, const std::vector<std::string>& arguments,
+                           const std::vector<std::string>& variables,
+                           const std::vector<std::pair<int, int>>& inherited);
+
 // WithholdVariable keeps an environment variable, which holds a secret, from all that SpawnSelf
 // starts from now on. Any thread may call it.
 void WithholdVariable(const std::string& name);
@@ -62,6 +75,8 @@ Result<UniqueFd> MakeSignalFd(std::initializer_list<int> signals);
 std::optional<int> ReadSignal(int signal_fd);
 
 // PidFile is created at start (with our pid and a lock held while we live) and removed at the end.
+// Or it goes from one process to another while the lock stays: the descriptor is passed, the new
+// process adopts it, the old one disowns it.
 class PidFile {
  public:
   PidFile() = default;
@@ -70,6 +85,13 @@ class PidFile {
   ~PidFile();
   // Fails when a live process holds the lock, naming its pid.
   static Result<PidFile> Create(const std::string& path);
+  // Adopt takes over the locked file `fd` that is at `path`, and writes our pid into it.
+  static Result<PidFile> Adopt(const std::string& path, UniqueFd fd);
+  // Disown leaves the file, and the lock, to whoever has adopted them.
+  void Disown();
+
+  const std::string& path() const { return path_; }
+  int fd() const { return fd_.get(); }  // -1 without a file
 
  private:
   std::string path_;

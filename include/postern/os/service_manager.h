@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "postern/os/unique_fd.h"
 
@@ -20,6 +21,9 @@ class ServiceManager {
   // Notify sends `state`, lines of "VARIABLE=value"; never waits. A message that the manager has no
   // room for is lost: each state is told again with the next change.
   void Notify(std::string_view state) const;
+
+  // What FromEnvironment has to find in the environment of the process that takes our place.
+  std::vector<std::string> Variables() const;
 
   bool listens() const { return fd_.valid(); }
   // How often the manager wants to hear WATCHDOG=1 at the latest, halved as systemd asks for;

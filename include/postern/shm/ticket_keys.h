@@ -46,6 +46,10 @@ class TicketKeyMaster {
   // Use puts keys that were made elsewhere (ticket_key_files.h) in the place of all: the first one
   // seals, the others open. At most kTicketKeyCount, of different names.
   void Use(std::span<const TicketKey> keys);
+  // Inherit puts the keys in the page `fd`, which is of the master whose place this one takes, in
+  // the place of all. (That page cannot be written by anybody else.) Fails when its layout is
+  // another; then all stays as it is.
+  Status Inherit(int fd);
 
  private:
   TicketKeyMaster() = default;

@@ -1,6 +1,7 @@
 // The messages between the master and one worker, over a SOCK_SEQPACKET channel (os/socket.h).
-// Version 2, 2026-11-23 (kAsk, kAnswer); the sequence of a reload is drawn in docs/generations.md.
-// Both ends are the same executable, so the structures travel as they are.
+// Version 3, 2026-11-23 (2: kAsk, kAnswer; 3: kDrain without limit, several sockets of a number);
+// the sequence of a reload is drawn in docs/generations.md. Both ends are the same executable, so
+// the structures travel as they are.
 #pragma once
 
 #include <sys/types.h>
@@ -22,6 +23,9 @@ namespace postern::worker {
 // The channel is this descriptor in a worker process (`postern worker --id N`).
 inline constexpr int kChannelFd = 3;
 
+// For kDrain: connections may take as long as they last.
+inline constexpr uint64_t kNoDrainLimit = UINT64_MAX;
+
 enum class MessageType : uint32_t {
   // Master to worker.
   kStart,    // first of all. Descriptors: control page, counters, ticket keys, client addresses
@@ -31,7 +35,8 @@ enum class MessageType : uint32_t {
   kPrepare,  // all parts and sockets of `number` are sent: build it, answer kReady or kRefused
   kSwitch,   // a nudge: the control page names another generation
   kAbort,    // forget the prepared generation `number`
-  kDrain,    // stop accepting, end connections within `number` milliseconds, exit 0
+  kDrain,    // stop accepting, end connections within `number` milliseconds (or kNoDrainLimit),
+             // exit 0; may come again, with another limit
   kQuit,     // end at once
   // Worker to master.
   kReady,     // generation `number` is prepared

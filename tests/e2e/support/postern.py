@@ -9,7 +9,7 @@ import subprocess
 
 from support import TOP
 from support.ports import free_port
-from support.process import Process, alive, children, send_signal
+from support.process import Adopted, Process, alive, children, send_signal
 from support.waiting import DEADLINE_S, wait_for
 
 LOGFMT = re.compile(r'([a-z0-9_]+)=("(?:[^"\\]|\\.)*"|[^ ]*)')
@@ -78,6 +78,9 @@ class Postern:
         self.environment = None
         self.preexec = None
         self.wrapper = []  # a command that starts it, as env(1) would
+        self.pass_fds = ()
+        self.program = program()  # what is started, and upgraded to
+        self.retired = []  # processes that upgrades have replaced
         self.config = {
             "process": {"workers": workers, "pid_file": self.pid_file,
                         "control_socket": directory / "control.sock"},
@@ -115,8 +118,8 @@ class Postern:
     def run(self):
         """Starts it and does not wait."""
         self.write()
-        self.process = Process([*self.wrapper, program(), "run", "-c", self.path], self.log, env=self.environment,
-                               preexec=self.preexec)
+        self.process = Process([*self.wrapper, self.program, "run", "-c", self.path], self.log,
+                               env=self.environment, preexec=self.preexec, pass_fds=self.pass_fds)
 
     def start(self):
         self.run()
@@ -141,6 +144,27 @@ class Postern:
         assert answer.status == 0, answer
         return answer
 
+    def upgrade(self):
+        """Has a new process take over, with what the configuration is now; it has to."""
+        self.write()
+        answer = self.command("upgrade")
+        assert answer.status == 0, answer
+        self.adopt()
+        return answer
+
+    def adopt(self):
+        """Looks for the process that has taken over, which is `process` from now on."""
+        old = self.process
+        pid = wait_for(lambda: (pid := self.pid_in_file()) not in (None, old.pid) and pid, "another process's pid")
+        self.retired.append(old)
+        self.process = Adopted(pid)
+
+    def pid_in_file(self):
+        try:
+            return int(pathlib.Path(self.config["process"]["pid_file"]).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
     def send(self, number):
         send_signal(self.process.pid, number)
 
@@ -152,8 +176,13 @@ class Postern:
         """For the fixture: ends all that is left, however the test went."""
         if self.process is None:
             return
-        workers = self.worker_pids()
-        self.process.stop(signal.SIGINT)
+        processes = [self.process, *self.retired]
+        pid = self.pid_in_file()
+        if pid is not None and pid not in [process.pid for process in processes]:
+            processes.append(Adopted(pid))  # an upgrade that the test did not look after
+        workers = [worker for process in processes for worker in children(process.pid)]
+        for process in processes:
+            process.stop(signal.SIGINT)
         for pid in workers:
             wait_for(lambda pid=pid: not alive(pid), f"worker {pid} to end", deadline=15)
 

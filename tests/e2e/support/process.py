@@ -66,7 +66,7 @@ def _die_with_the_tests():
 class Process:
     """`argv` with its output in the file `log`."""
 
-    def __init__(self, argv, log, env=None, preexec=None, stdout=None):
+    def __init__(self, argv, log, env=None, preexec=None, stdout=None, pass_fds=()):
         self.log = log
 
         def before_exec():
@@ -77,7 +77,7 @@ class Process:
         with open(log, "ab") as output:
             self.popen = subprocess.Popen(
                 [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=stdout or output, stderr=output,
-                env=env, preexec_fn=before_exec, start_new_session=True)
+                env=env, preexec_fn=before_exec, start_new_session=True, pass_fds=pass_fds)
         self.pid = self.popen.pid
 
     def running(self):
@@ -126,3 +126,33 @@ class Process:
             return None
 
         return wait_for(found, f"{needle!r} in {self.log}")
+
+
+class Adopted:
+    """A process that another one has started, by its pid."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def running(self):
+        return alive(self.pid)
+
+    def send(self, number):
+        send_signal(self.pid, number)
+
+    def wait(self, deadline=DEADLINE_S):
+        """Waits for its end. Its exit status is its parent's to know."""
+        wait_for(lambda: not self.running(), f"process {self.pid} to end", deadline)
+
+    def kill(self):
+        below = children(self.pid)
+        self.send(signal.SIGKILL)
+        for child in below:
+            send_signal(child, signal.SIGKILL)
+
+    def stop(self, number=signal.SIGTERM, deadline=20):
+        self.send(number)
+        try:
+            self.wait(deadline)
+        except AssertionError:
+            self.kill()

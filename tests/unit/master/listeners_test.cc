@@ -140,4 +140,85 @@ TEST_CASE("listeners: the same IPv6 address for one family or for both is not th
   CHECK(Connect("::1", port).valid());
 }
 
+namespace {
+
+InheritedSocket Passed(const char* ip, uint16_t port, bool reuse_port = true) {
+  const auto address = *os::SocketAddress::FromIp(ip, port);
+  auto fd = os::MakeListener(address, {});
+  REQUIRE(fd);
+  return {address, true, address, reuse_port, std::move(*fd), {}};
+}
+
+ListenerSet InheritedSet(const char* ip, uint16_t port, size_t count, bool reuse_port = true) {
+  std::vector<InheritedSocket> sockets;
+  for (size_t i = 0; i < count; ++i) sockets.push_back(Passed(ip, port, reuse_port));
+  return ListenerSet::Inherit(std::move(sockets));
+}
+
+}  // namespace
+
+TEST_CASE("listeners: inherited sockets are taken over, each by one worker") {
+  const uint16_t port = FreePort();
+  const ListenerSet inherited = InheritedSet("127.0.0.1", port, 2);
+  const auto held = inherited.List();
+  REQUIRE(held.size() == 2);
+  auto set = ListenerSet::Make({On("127.0.0.1", port)}, 2, inherited);
+  REQUIRE(set);
+  CHECK(set->fds(0, 0) == std::vector<int>{held[0].fd});
+  CHECK(set->fds(0, 1) == std::vector<int>{held[1].fd});
+  CHECK(Connect("127.0.0.1", port).valid());
+}
+
+TEST_CASE("listeners: the sockets of workers that are no more have a worker all the same") {
+  const uint16_t port = FreePort();
+  const ListenerSet inherited = InheritedSet("127.0.0.1", port, 5);
+  const auto held = inherited.List();
+  auto set = ListenerSet::Make({On("127.0.0.1", port)}, 2, inherited);
+  REQUIRE(set);
+  CHECK(set->fds(0, 0) == std::vector<int>{held[0].fd, held[2].fd, held[4].fd});
+  CHECK(set->fds(0, 1) == std::vector<int>{held[1].fd, held[3].fd});
+  // A reload, and the next upgrade, have all of them still.
+  auto next = ListenerSet::Make({On("127.0.0.1", port)}, 2, *set);
+  REQUIRE(next);
+  CHECK(next->List().size() == 5);
+}
+
+TEST_CASE("listeners: what new workers lack is bound beside, and listens when it is time") {
+  const uint16_t port = FreePort();
+  auto set = ListenerSet::Make({On("127.0.0.1", port)}, 3, InheritedSet("127.0.0.1", port, 1));
+  REQUIRE(set);
+  CHECK(set->List().size() == 3);
+  CHECK(set->fd(0, 0) != set->fd(0, 2));
+  REQUIRE(set->StartListening());
+  CHECK(Connect("127.0.0.1", port).valid());
+}
+
+TEST_CASE("listeners: workers share a socket beside which nothing can be bound") {
+  const uint16_t port = FreePort();
+  const auto address = *os::SocketAddress::FromIp("127.0.0.1", port);
+  os::UniqueFd alone(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::bind(alone.get(), address.get(), address.size()) == 0);
+  REQUIRE(::listen(alone.get(), 10) == 0);
+  std::vector<InheritedSocket> sockets;
+  sockets.push_back({address, true, address, false, std::move(alone), {}});
+  auto set =
+      ListenerSet::Make({On("127.0.0.1", port)}, 3, ListenerSet::Inherit(std::move(sockets)));
+  REQUIRE(set);
+  CHECK(set->List().size() == 1);
+  CHECK(set->fds(0, 0) == set->fds(0, 2));
+}
+
+TEST_CASE("listeners: inherited sockets of an address that nobody wants go with the set") {
+  const uint16_t port = FreePort();
+  const uint16_t other = FreePort();
+  {
+    const ListenerSet inherited = InheritedSet("127.0.0.1", port, 1);
+    auto set = ListenerSet::Make({On("127.0.0.1", other)}, 1, inherited);
+    REQUIRE(set);
+    CHECK(set->List().size() == 1);
+    CHECK(Connect("127.0.0.1", port).valid());
+  }
+  CHECK_FALSE(Connect("127.0.0.1", port).valid());
+}
+
 }  // namespace postern::master

@@ -6,10 +6,13 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <string>
 
@@ -242,6 +245,57 @@ TEST_CASE("process: a pid file left behind is taken over") {
   REQUIRE(file);
   CHECK(ReadFile(path) == fmt::format("{}\n", ::getpid()));
   CHECK_FALSE(PidFile::Create(directory / "missing/pid"));
+}
+
+TEST_CASE("process: a pid file changes hands while its lock stays") {
+  const TemporaryDirectory directory;
+  const std::string path = directory / "pid";
+  auto old_one = PidFile::Create(path);
+  REQUIRE(old_one);
+  UniqueFd passed(::fcntl(old_one->fd(), F_DUPFD_CLOEXEC, 0));
+  {
+    std::ofstream(path) << "1";  // as if the other had another pid
+    auto new_one = PidFile::Adopt(path, std::move(passed));
+    REQUIRE(new_one);
+    CHECK(ReadFile(path) == fmt::format("{}\n", ::getpid()));
+    old_one->Disown();
+    CHECK(old_one->fd() == -1);
+    { const PidFile gone = std::move(*old_one); }
+    CHECK(ReadFile(path).has_value());
+    CHECK_FALSE(PidFile::Create(path));
+  }
+  CHECK_FALSE(ReadFile(path).has_value());
+}
+
+TEST_CASE("process: this program's path leads to this program") {
+  const auto path = ProgramPath();
+  REQUIRE(path);
+  CHECK(path->starts_with("/"));
+  CHECK(std::filesystem::equivalent(*path, "/proc/self/exe"));
+}
+
+TEST_CASE("process: another program gets its words, its variables and what is withheld") {
+  const TemporaryDirectory directory;
+  const std::string script = directory / "script";
+  std::ofstream(script) << "#!/bin/sh\necho \"$1 $GIVEN $SECRET\" >&5\n";
+  REQUIRE(::chmod(script.c_str(), 0755) == 0);
+  Pipe pipe;
+  ::setenv("SECRET", "pass phrase", 1);
+  ::setenv("GIVEN", "ours", 1);
+  WithholdVariable("SECRET");
+  const auto pid = SpawnProgram(script, {"word"}, {"GIVEN=theirs"}, {{pipe.write.get(), 5}});
+  REQUIRE(pid);
+  pipe.write.Reset();
+  CHECK(ReadAll(pipe.read.get()) == "word theirs pass phrase\n");
+  CHECK(ExitStatus(*pid) == 0);
+  ::unsetenv("SECRET");
+  ::unsetenv("GIVEN");
+}
+
+TEST_CASE("process: a program that is not there is an error that names it") {
+  const auto pid = SpawnProgram("/no/such/program", {}, {}, {});
+  REQUIRE_FALSE(pid);
+  CHECK(pid.error().what.find("/no/such/program") != std::string::npos);
 }
 
 }  // namespace postern::os

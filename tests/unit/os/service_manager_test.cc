@@ -78,4 +78,22 @@ TEST_CASE("service manager: the watchdog is for the process that it names") {
   CHECK_FALSE(watchdog_ms("soon", ""));
 }
 
+TEST_CASE("service manager: who takes our place finds it, and its watchdog, too") {
+  const std::string address = "@postern-test-next-" + std::to_string(::getpid());
+  const Listener listener(address);
+  ::setenv("WATCHDOG_USEC", "30000000", 1);
+  ::setenv("WATCHDOG_PID", std::to_string(::getpid()).c_str(), 1);
+  const ServiceManager manager = ServiceManager::FromEnvironment();
+  REQUIRE(manager.watchdog_ms());
+  for (const std::string& variable : manager.Variables()) {
+    const size_t equals = variable.find('=');
+    ::setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
+  }
+  const ServiceManager next = ServiceManager::FromEnvironment();
+  CHECK(next.watchdog_ms() == manager.watchdog_ms());
+  next.Notify("READY=1");
+  CHECK(listener.Take() == "READY=1");
+  CHECK(ServiceManager::FromEnvironment().Variables().empty());
+}
+
 }  // namespace postern::os

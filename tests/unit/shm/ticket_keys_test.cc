@@ -159,4 +159,37 @@ TEST_CASE("A reader never sees half of a rotation", "[shm][ticket_keys]") {
   CHECK(torn.load() == 0);
 }
 
+TEST_CASE("A master that takes another's place opens and seals with its keys",
+          "[shm][ticket_keys]") {
+  TicketKeyMaster old_master = MakeMaster();
+  REQUIRE(old_master.Rotate());
+  const TicketKey current = MapKeys(old_master).Current();
+  TicketKeyMaster new_master = MakeMaster();
+  const TicketKeys keys = MapKeys(new_master);
+  const TicketKey own = keys.Current();
+  REQUIRE(new_master.Inherit(old_master.fd()));
+  CHECK(keys.Current().name == current.name);
+  CHECK(keys.Current().aes == current.aes);
+  CHECK_FALSE(keys.Find(own.name));
+
+  // Each rotates for itself from then on.
+  REQUIRE(new_master.Rotate());
+  CHECK(MapKeys(old_master).Current().name == current.name);
+  const auto found = keys.Find(current.name);
+  REQUIRE(found);
+  CHECK_FALSE(found->current);
+}
+
+TEST_CASE("A page of another layout is not inherited, and changes nothing", "[shm][ticket_keys]") {
+  auto other = os::MakeShared("other", sizeof(TicketPage));
+  REQUIRE(other);
+  auto small = os::MakeShared("small", 8);
+  REQUIRE(small);
+  TicketKeyMaster master = MakeMaster();
+  const TicketKey before = MapKeys(master).Current();
+  CHECK_FALSE(master.Inherit(other->get()));
+  CHECK_FALSE(master.Inherit(small->get()));
+  CHECK(MapKeys(master).Current().name == before.name);
+}
+
 }  // namespace postern::shm
