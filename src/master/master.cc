@@ -38,6 +38,7 @@ Status SetUpProcess() {
   OpenStandardDescriptors();
   ::umask(077);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a file at the limit of its size is an error, as a full disk is
   os::RaiseDescriptorLimit();
   os::RaiseLockedMemoryLimit(kLockedMemory);
   // Before anything is read or made, so that what a start can do a reload can do too; and after the
