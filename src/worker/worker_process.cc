@@ -120,6 +120,7 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
       acceptors_(*ring_, timers_, counters_, now_ms_,
                  {.before = [this] { SwitchIfTold(); },
                   .admit = [this](Acceptors::Connection c) { Admit(std::move(c)); }}),
+      memory_return_(timers_, now_ms_),
       channel_poll_(this, ring::Calls<&WorkerProcess::OnChannel>),
       drain_timer_(this, [](void* self) { static_cast<WorkerProcess*>(self)->OnDrainTimeout(); }),
       memory_(os::MemoryWatch::Open()),
@@ -157,6 +158,7 @@ bool WorkerProcess::Run() {
     counters_.buffers_starved.Set(record_pool_->exhausted() + plain_pool_->exhausted());
     AdmitWaiting();
     acceptors_.Collect();
+    memory_return_.Observe(counters_.handshaking.Get());
     SendReleased();
     FlushTelling();
     log_.Flush();

@@ -11,6 +11,7 @@
 #include "acceptors.h"
 #include "generations.h"
 #include "log_sink.h"
+#include "memory_return.h"
 #include "postern/base/result.h"
 #include "postern/os/memory.h"
 #include "postern/os/sealed_memory.h"
@@ -121,6 +122,7 @@ class WorkerProcess {
   session::SessionIo session_io_;
   Generations generations_;
   Acceptors acceptors_;
+  MemoryReturn memory_return_;
   ring::Operation channel_poll_;
   ring::Timer drain_timer_;
   ViewPtr view_;  // the generation of new connections
