@@ -8,6 +8,7 @@
 #include <linux/io_uring.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -226,12 +227,20 @@ void AddDescriptorControl(std::vector<CallRule>& rules) {
   }
 }
 
+// The bit above says that the ring is named by its registered number: liburing from 2.4 on does so.
+constexpr uint64_t kRegistration = 0x7fffffff;
+
 // The ring's table of descriptors, and the pools' end. The ring itself knows this too.
 void AddRingRegistrations(std::vector<CallRule>& rules) {
   for (const uint64_t what :
        {IORING_REGISTER_FILES_UPDATE, IORING_UNREGISTER_PBUF_RING, IORING_UNREGISTER_RING_FDS}) {
-    rules.push_back({"io_uring_register", CallVerdict::kAllow, {Is(1, what)}});
+    rules.push_back({"io_uring_register", CallVerdict::kAllow, {Masked(1, kRegistration, what)}});
   }
+}
+
+// Newer allocators name the memory that they map (in /proc/PID/maps). Nothing else of prctl.
+void AddNamesOfMemory(std::vector<CallRule>& rules) {
+  rules.push_back({"prctl", CallVerdict::kAllow, {Is(0, PR_SET_VMA)}});
 }
 
 // abort(3) signals its own thread; nobody else is signalled.
@@ -268,6 +277,7 @@ std::vector<CallRule> SystemCallRules(const CallRuleOptions& options) {
   AddSockets(rules, options.unix_sockets);
   AddDescriptorControl(rules);
   AddRingRegistrations(rules);
+  AddNamesOfMemory(rules);
   AddAbort(rules);
   return rules;
 }

@@ -1,13 +1,18 @@
 #include "postern/worker/sandbox.h"
 
+#include <liburing.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <set>
 #include <string>
-#include <tuple>
-#include <utility>
+#include <string_view>
+#include <vector>
 
+#include "postern/ring/ring.h"
 #include "postern/worker/sandbox_probe.h"
 #include "tests/unit/catch.h"
 #include "tests/unit/os/in_child.h"
@@ -42,7 +47,7 @@ TEST_CASE("system calls: no call is both allowed and hostile whatever its argume
 TEST_CASE("system calls: a call with tests is not let through without them") {
   const auto rules = SystemCallRules({});
   for (const std::string_view name :
-       {"mmap", "mprotect", "socket", "fcntl", "io_uring_register", "tgkill"}) {
+       {"mmap", "mprotect", "socket", "fcntl", "io_uring_register", "prctl", "tgkill"}) {
     INFO(name);
     CHECK(Has(rules, name, os::CallVerdict::kAllow));
     CHECK(std::ranges::none_of(
@@ -94,6 +99,23 @@ TEST_CASE("sandbox: the probe sees what is not there") {
   CHECK(in_force("no capabilities"));
   CHECK(in_force("no new privileges"));
   CHECK(in_force("no core dumps"));
+}
+
+TEST_CASE("sandbox: a socket is handed to the ring whichever way liburing names the ring") {
+  const auto refused = [](unsigned how) {
+    return os::InChild([how] {
+      const auto ring = ring::Ring::Create(
+          {.entries = 8, .completions = 16, .direct_descriptors = 8, .restricted = true});
+      if (!ring || !EnterSandbox(Options())) return 1;
+      // With an argument that the kernel would not take: only who refuses matters.
+      const long outcome = ::syscall(SYS_io_uring_register, (*ring)->native()->ring_fd,
+                                     IORING_REGISTER_FILES_UPDATE | how, nullptr, 1);
+      return outcome < 0 && errno == EPERM ? 2 : 0;
+    });
+  };
+  CHECK(refused(0) == 0);
+  constexpr unsigned kByRegisteredNumber = 1U << 31;  // IORING_REGISTER_USE_REGISTERED_RING
+  CHECK(refused(kByRegisteredNumber) == 0);
 }
 
 TEST_CASE("sandbox: without the filter, files are still out of reach") {
