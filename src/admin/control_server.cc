@@ -76,7 +76,8 @@ void Server::Answer(uint64_t client, const Reply& reply) {
 
 void Server::AddPollFds(std::vector<pollfd>& fds) const {
   // While every place is taken, new clients wait in the socket's queue.
-  if (listener_.valid() && clients_.size() < limits::kMaxControlClients) fds.push_back({listener_.get(), POLLIN, 0});
+  if (listener_.valid() && clients_.size() < limits::kMaxControlClients)
+    fds.push_back({listener_.get(), POLLIN, 0});
   for (const Client& client : clients_) {
     short events = 0;  // hang-ups are reported without asking
     if (client.stage == Stage::kAsking) events = POLLIN;

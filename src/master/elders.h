@@ -6,11 +6,9 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "master/handover_channel.h"
-#include "postern/os/unique_fd.h"
 
 namespace postern::master {
 

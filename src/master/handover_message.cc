@@ -4,9 +4,10 @@
 
 #include <sys/socket.h>
 
-#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <string_view>
+#include <vector>
 
 #include "postern/base/check.h"
 #include "postern/base/limits.h"

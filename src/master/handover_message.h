@@ -4,6 +4,7 @@
 // Version 1, 2026-11-23; described in docs/upgrade.md.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>

@@ -51,7 +51,7 @@ LoadOutcome LoadGeneration(const std::string& config_path, const LoadRequest& re
   Configured loaded =
       request.keep ? Configured(config::Loaded{*request.keep, {}}) : config::Load(config_path);
   if (!loaded) return std::unexpected(std::move(loaded.error()));
-  if (request.previous == nullptr) {
+  if (request.previous == nullptr && !request.succeeding) {
     if (Status made = MakeFirstPair(*loaded); !made) {
       return std::unexpected(std::vector{made.error()});
     }

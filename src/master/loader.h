@@ -31,13 +31,15 @@ struct LoadRequest {
   // Set: the configuration is this one, and only the files that it names are looked at
   // (generation::Occasion::kWatch).
   std::optional<config::Config> keep = {};
+  // At a start: another process serves, whose place this one takes.
+  bool succeeding = false;
 };
 
 // LoadGeneration reads everything and compiles a generation. At a start, when there is no
 // certificate at all, it makes a self-signed one, so that a fresh installation serves at once; not
-// at a reload, where certificates that are gone for a moment must not be replaced by one that no
-// client trusts. At a start alone somebody may be asked for a passphrase, too: the call then takes
-// as long as the answer.
+// at a reload or an upgrade, where certificates that are gone for a moment must not be replaced by
+// one that no client trusts. At a start alone somebody may be asked for a passphrase, too: the call
+// then takes as long as the answer.
 LoadOutcome LoadGeneration(const std::string& config_path, const LoadRequest& request);
 
 using Loader = Background<LoadOutcome>;

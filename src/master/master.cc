@@ -88,7 +88,9 @@ int RunMaster(const std::string& config_path) {
   Result<Inheritance> inheritance = Inherit();
   if (!inheritance) return Refuse({inheritance.error()});
   // Signals still act as by default here: Ctrl-C ends a start that hangs in the resolver.
-  LoadOutcome first = LoadGeneration(config_path, {nullptr, 1});
+  LoadRequest request{nullptr, 1};
+  request.succeeding = inheritance->predecessor.open();
+  LoadOutcome first = LoadGeneration(config_path, request);
   if (!first) {
     inheritance->Refuse(first.error());
     return Refuse(first.error());

@@ -276,9 +276,7 @@ void MasterProcess::TellEnding(std::string_view what, uint64_t within_ms) const 
 }
 
 std::optional<uint64_t> MasterProcess::NextDeadlineMs() const {
-  std::optional<uint64_t> next;
-  if (rotates_tickets() && stage_ < Stage::kRetired)
-    next = tickets_rotated_ms_ + config_.tickets.rotate_s * 1000;
+  std::optional<uint64_t> next = RotationDueMs();
   const auto consider = [&](const std::optional<uint64_t>& when) {
     if (when) next = std::min(next.value_or(*when), *when);
   };
@@ -318,6 +316,13 @@ void MasterProcess::Turn() {
   if (control_ != nullptr) control_->Run(now_ms);
   RunSuccession(now_ms);
   RunDeadlines(now_ms);
+}
+
+// Not during an upgrade: the new process has the keys of its beginning, and tickets under later
+// ones would be worth nothing to it.
+std::optional<uint64_t> MasterProcess::RotationDueMs() const {
+  if (!rotates_tickets() || upgrade_ != nullptr || stage_ >= Stage::kRetired) return std::nullopt;
+  return tickets_rotated_ms_ + config_.tickets.rotate_s * 1000;
 }
 
 // By the timer or by order. Keys from files are rotated by whoever writes them.

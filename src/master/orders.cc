@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -113,6 +114,7 @@ admin::Reply MasterProcess::OrderRotation(std::string_view by, uint64_t now_ms) 
             "the ticket keys come from [tickets] files: write a new one there, on every machine "
             "that shares them, and reload"};
   }
+  if (upgrade_ != nullptr) return {false, "an upgrade is under way: ask again after it"};
   const Status rotated = RotateTickets(by, now_ms);
   if (!rotated) return {false, rotated.error().ToString()};
   return {true, "a new ticket key seals; the three before it open"};
@@ -149,8 +151,7 @@ void MasterProcess::Adopt(const LoadedGeneration& loaded, std::optional<LogTarge
 }
 
 void MasterProcess::RunDeadlines(uint64_t now_ms) {
-  if (rotates_tickets() && stage_ < Stage::kRetired &&
-      now_ms >= tickets_rotated_ms_ + config_.tickets.rotate_s * 1000) {
+  if (const std::optional<uint64_t> due_ms = RotationDueMs(); due_ms && now_ms >= *due_ms) {
     std::ignore = RotateTickets("[tickets] rotate", now_ms);
   }
   if (watchdog_due_ms_ && now_ms >= *watchdog_due_ms_) {

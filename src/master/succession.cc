@@ -70,6 +70,8 @@ void MasterProcess::RequestUpgrade(std::string_view by, Reloader::Answer answer,
     obstacle = "this process is only just starting";
   } else if (stage_ != Stage::kServing) {
     obstacle = "this process is ending";
+  } else if (::getpid() == 1) {
+    obstacle = "this is the first process of its container, which would end with it";
   } else if (!options_.spawn_successor) {
     obstacle = "this program cannot start another";
   }

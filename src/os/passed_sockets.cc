@@ -13,7 +13,9 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "postern/base/log.h"

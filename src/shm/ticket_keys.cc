@@ -141,8 +141,12 @@ Status TicketKeyMaster::Inherit(int fd) {
   if (!HasOurLayout(*theirs)) return Fail("the ticket key page has another layout");
   TicketKeySet keys;
   Snapshot(PageOf(*theirs), keys);
-  Publish(PageOf(mapping_), keys);
+  // A page that its master has wiped, or is about to: zeros would be keys that everybody knows.
+  const bool none = keys.front().name == TicketKey{}.name || keys.front().aes == TicketKey{}.aes ||
+                    keys.front().hmac == TicketKey{}.hmac;
+  if (!none) Publish(PageOf(mapping_), keys);
   OPENSSL_cleanse(keys.data(), sizeof(keys));
+  if (none) return Fail("the ticket key page holds no keys");
   return {};
 }
 

@@ -216,6 +216,7 @@ void Acceptors::Retire(Acceptor& acceptor) {
 // Takes what waits in the queue of a socket that accepts no more. The master closes its descriptor
 // after all workers have answered, so nobody is reset who came before the switch.
 void Acceptors::Reap(Acceptor& acceptor) {
+  if (leave_queues_) acceptor.fd.Reset();
   while (acceptor.fd.valid()) {
     os::UniqueFd fd(::accept4(acceptor.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd.valid()) {
@@ -227,7 +228,8 @@ void Acceptors::Reap(Acceptor& acceptor) {
   }
 }
 
-void Acceptors::Stop() {
+void Acceptors::Stop(bool leave_queues) {
+  leave_queues_ = leave_queues;
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
     if (!acceptor->retired) Retire(*acceptor);
   }

@@ -48,8 +48,9 @@ class Acceptors {
   // one, because a multishot accept takes all that wait at once, and what is beyond the room would
   // hold descriptors that the others need.
   void SetRoom(size_t room);
-  // Stop retires all sockets.
-  void Stop();
+  // Stop retires all sockets. With `leave_queues` another process has them, too: who waits in their
+  // queues is left to that one.
+  void Stop(bool leave_queues);
   // No socket is left, retired ones included.
   bool empty() const { return acceptors_.empty(); }
   // Collect drops the acceptors that are done; call it once per turn, outside their handlers.
@@ -77,6 +78,7 @@ class Acceptors {
   bool exhausted_ = false;  // descriptors or memory ran short, and it was said
   bool paused_ = false;
   bool one_by_one_ = false;
+  bool leave_queues_ = false;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
 };
 

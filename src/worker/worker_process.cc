@@ -314,7 +314,8 @@ void WorkerProcess::MasterGone() {
 // --- The end ---
 
 void WorkerProcess::BeginDrain(uint64_t timeout_ms) {
-  if (!draining_) acceptors_.Stop();
+  // Without limit: after an upgrade, when a successor accepts from the same queues, and has room.
+  if (!draining_) acceptors_.Stop(timeout_ms == kNoDrainLimit);
   draining_ = true;
   if (timeout_ms != kNoDrainLimit && !words_said_) {
     timers_.Arm(drain_timer_, now_ms_ + timeout_ms);

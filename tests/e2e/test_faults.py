@@ -24,7 +24,7 @@ from support.load import Hammer, in_own_thread
 from support.postern import program
 from support.process import alive, descriptors, send_signal, state
 from support.tls import Wire, connect, read_exactly
-from support.waiting import scale, wait_for
+from support.waiting import MEMORY_TELLS, scale, wait_for
 
 GREETING = b"* OK server\r\n"
 
@@ -315,4 +315,5 @@ def test_garbage_handshakes_leave_nothing(serving, ending, count):
     wait_until_nothing_is_left(postern, before)
     assert sum(worker["restarts"] for worker in postern.workers()) == 0
     # Several thousand failures cost no memory: what is kept is bounded.
-    assert Holdings(postern).memory_kib < before.memory_kib + 32 * 1024 or scale(10) < 10
+    if MEMORY_TELLS:
+        assert Holdings(postern).memory_kib < before.memory_kib + 32 * 1024

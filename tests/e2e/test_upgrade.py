@@ -17,7 +17,7 @@ import pytest
 from support.backends import LineServer
 from support.load import Hammer, in_own_thread
 from support.postern import program
-from support.process import alive, send_signal
+from support.process import alive, send_signal, state
 from support.tls import connect, read_exactly, read_to_end
 from support.waiting import scale, wait_for
 
@@ -77,6 +77,11 @@ def held(port, context, count):
 
 def retired(postern):
     return {entry["pid"]: entry["connections"] for entry in postern.status()["retired"]}
+
+
+def in_background(postern, *words):
+    return subprocess.Popen([program(), *words, "-c", postern.path], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_twenty_upgrades_under_load_refuse_and_lose_nobody(postern, server):
@@ -167,9 +172,7 @@ def test_new_program_that_hangs_is_ended_and_meanwhile_there_is_no_second_upgrad
     postern.start()
     put(link, "#!/bin/sh\nexec sleep 3600\n")
     postern.write()
-    first = subprocess.Popen([program(), "upgrade", "-c", postern.path], stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
+    with in_background(postern, "upgrade") as first:
         hanging = wait_for(lambda: postern.status()["successor"], "the upgrade to begin")
         second = postern.command("upgrade")
         assert second.status == 1 and "under way" in second.text
@@ -179,10 +182,6 @@ def test_new_program_that_hangs_is_ended_and_meanwhile_there_is_no_second_upgrad
         postern.reload()
         assert first.wait() == 1
         assert "did not report" in first.stdout.read()
-    finally:
-        first.kill()
-        first.wait()
-        first.stdout.close()
     assert not alive(hanging)
     assert postern.status()["generation"] == 2
     greeted(port, postern.authority.context()).close()
@@ -214,6 +213,53 @@ def test_address_that_the_new_one_cannot_have_is_told(postern, server):
     greeted(port, postern.authority.context()).close()
     postern.upgrade()  # it is free now
     greeted(postern.config["listeners"]["second"]["port"], postern.authority.context()).close()
+
+
+def test_certificate_that_is_gone_is_not_replaced_by_one_that_nobody_trusts(postern, server, directory):
+    """Which is what a first start does, and an upgrade must not."""
+    postern.serve(server.server)
+    postern.config["certificates"] = {"directory": directory / "certificates"}
+    postern.start()
+    made = directory / "certificates/default.crt"
+    kept = made.read_bytes()
+    (directory / "certificates/default.key").rename(directory / "key")
+    made.unlink()
+    answer = postern.command("upgrade")
+    assert answer.status == 1 and "certificate" in answer.text
+    assert not made.exists() and postern.status()["state"] == "serving"
+    made.write_bytes(kept)
+    (directory / "key").rename(directory / "certificates/default.key")
+    postern.upgrade()
+
+
+def test_reload_asked_for_during_an_upgrade_is_the_new_ones(postern, server, link):
+    postern.serve(server.server)
+    postern.start()
+    path = postern.directory / "gate"
+    put(link, f'#!/bin/sh\nwhile [ ! -e {path} ]; do sleep 0.05; done\nexec {program()} "$@"\n')
+    with in_background(postern, "upgrade") as upgrade:
+        wait_for(lambda: postern.status()["successor"], "the upgrade to begin")
+        with in_background(postern, "reload") as reload:
+            postern.wait_for_lines("reload requested")
+            path.touch()
+            assert upgrade.wait() == 0
+            assert reload.wait() == 1
+            assert "has taken over, and was told to reload" in reload.stdout.read()
+    postern.adopt()
+    wait_for(lambda: postern.status()["generation"] == 2, "the new one to reload")
+
+
+def test_stop_during_an_upgrade_ends_both(postern, server, link):
+    postern.serve(server.server)
+    postern.start()
+    put(link, "#!/bin/sh\nexec sleep 3600\n")
+    with in_background(postern, "upgrade") as upgrade:
+        hanging = wait_for(lambda: postern.status()["successor"], "the upgrade to begin")
+        assert postern.command("stop").status == 0
+        assert upgrade.wait() == 1
+        assert "Postern is stopping" in upgrade.stdout.read()
+    assert postern.process.wait() == 0
+    assert not alive(hanging)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -271,6 +317,25 @@ def test_number_of_workers_may_change(postern, server):
             hammer.wait_for_more(60)
         assert not hammer.failures
         assert all(lives(client) for client in clients)
+
+
+def test_who_waits_for_a_worker_that_hangs_is_served_by_the_new_one(postern, server):
+    port = postern.serve(server.server, handshake_timeout="120s")
+    postern.start()
+    context = postern.authority.context()
+    victim = postern.workers()[0]["pid"]
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        wait_for(lambda: state(victim) == "T", "the worker to be stopped")
+        with contextlib.ExitStack() as stack:
+            raw = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(40)]
+            postern.upgrade()
+            for sock in raw:
+                with context.wrap_socket(sock, server_hostname="localhost") as client:
+                    assert read_exactly(client, len(GREETING)) == GREETING
+    finally:
+        send_signal(victim, signal.SIGCONT)
+    postern.retired[0].wait()
 
 
 def test_listeners_come_and_go_with_an_upgrade(postern, server):
@@ -337,6 +402,22 @@ def test_old_connections_end_with_goodbye_when_their_time_is_over(postern, serve
     else:
         for pid in workers:
             wait_for(lambda pid=pid: not alive(pid), "the orphaned workers to end")
+
+
+def test_workers_of_a_retired_master_that_is_killed_end_with_their_connections(postern, server):
+    port = postern.serve(server.server)
+    postern.start()
+    workers = postern.worker_pids()
+    with greeted(port, postern.authority.context()) as client:
+        postern.upgrade()
+        assert postern.retired[0].pid in retired(postern)
+        send_signal(postern.retired[0].pid, signal.SIGKILL)
+        wait_for(lambda: not retired(postern), "its successor to know")
+        postern.wait_for_lines("master is gone")
+        assert lives(client)
+    for pid in workers:
+        wait_for(lambda pid=pid: not alive(pid), "the orphaned workers to end")
+    greeted(port, postern.authority.context()).close()
 
 
 def test_stop_now_ends_retired_ones_too(postern, server):

@@ -1,4 +1,5 @@
-"""conf/postern.service.in is a unit that systemd takes without a complaint, and a well-closed one."""
+"""conf/postern.service.in and conf/postern.socket are units that systemd takes without a complaint, and the
+service is a well-closed one."""
 
 import pathlib
 import re
@@ -24,6 +25,13 @@ def analyze(*words):
 def test_systemd_knows_every_setting(unit):
     said = analyze("verify", "--man=no", str(unit))
     assert not [line for line in said.splitlines() if "postern.service" in line], said
+
+
+def test_systemd_knows_every_setting_of_the_socket(unit):
+    socket = unit.with_name("postern.socket")
+    socket.write_text((UNIT.parent / "postern.socket").read_text())
+    said = analyze("verify", "--man=no", str(socket))
+    assert not [line for line in said.splitlines() if "postern.s" in line], said
 
 
 def test_what_it_leaves_open_is_little(unit):

@@ -23,7 +23,8 @@ namespace postern::worker {
 // The channel is this descriptor in a worker process (`postern worker --id N`).
 inline constexpr int kChannelFd = 3;
 
-// For kDrain: connections may take as long as they last.
+// For kDrain: connections may take as long as they last, and another process accepts from the same
+// sockets.
 inline constexpr uint64_t kNoDrainLimit = UINT64_MAX;
 
 enum class MessageType : uint32_t {

@@ -2,7 +2,8 @@
 
 #include <fcntl.h>
 
-#include <optional>
+#include <cstdint>
+#include <utility>
 
 #include "tests/unit/catch.h"
 

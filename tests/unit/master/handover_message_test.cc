@@ -1,6 +1,9 @@
 #include "master/handover_message.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "postern/base/limits.h"
 #include "tests/unit/catch.h"

@@ -4,6 +4,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <cstddef>
+#include <utility>
+#include <vector>
+
 #include "postern/os/socket.h"
 #include "tests/unit/catch.h"
 

@@ -142,7 +142,7 @@ TEST_CASE("master: obeys its signals") {
   std::string rotated;
   CHECK(whole.Run([&] {
     whole.AwaitServing();
-    ::kill(::getpid(), SIGUSR2);  // not ours to end by
+    ::kill(::getpid(), SIGUSR2);  // without a program to start
     std::filesystem::rename(whole.config.log.file, whole.config.log.file + ".1");
     ::kill(::getpid(), SIGUSR1);
     ::kill(::getpid(), SIGHUP);
@@ -162,6 +162,21 @@ TEST_CASE("master: obeys its signals") {
   CHECK(Has(log, "event=\"ending at once\" by=\"a second SIGTERM\""));
   CHECK(Has(log, "event=\"workers killed\""));
   CHECK(Has(log, "event=stopped"));
+}
+
+TEST_CASE("master: an upgrade whose program cannot be started changes nothing") {
+  Whole whole;
+  REQUIRE(whole.Create());
+  Result<admin::Reply> none = Fail("");
+  CHECK(whole.Run([&] {
+    whole.AwaitServing();
+    none = whole.Ask("upgrade");
+    ::kill(::getpid(), SIGTERM);
+  }));
+  REQUIRE(none);
+  CHECK_FALSE(none->ok);
+  CHECK(Has(none->text, "cannot start another"));
+  CHECK(Has(whole.LogText(), "event=\"upgrade not begun\""));
 }
 
 TEST_CASE("master: a start that workers refuse ends with their reason and leaves nothing behind") {

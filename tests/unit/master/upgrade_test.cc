@@ -6,6 +6,10 @@
 #include <unistd.h>
 
 #include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "postern/os/clock.h"
 #include "tests/unit/catch.h"

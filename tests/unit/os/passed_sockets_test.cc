@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <string>
+#include <utility>
 
 #include "postern/os/socket.h"
 #include "tests/unit/catch.h"

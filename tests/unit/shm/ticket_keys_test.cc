@@ -192,4 +192,16 @@ TEST_CASE("A page of another layout is not inherited, and changes nothing", "[sh
   CHECK(MapKeys(master).Current().name == before.name);
 }
 
+TEST_CASE("A page without keys is not inherited: everybody would know them", "[shm][ticket_keys]") {
+  auto blank = os::MakeShared("blank", sizeof(TicketPage));
+  REQUIRE(blank);
+  auto page = os::MapFd(blank->get(), os::MapMode::kShared);
+  REQUIRE(page);
+  reinterpret_cast<TicketPage*>(page->mutable_bytes().data())->layout = kTicketPageLayout;
+  TicketKeyMaster master = MakeMaster();
+  const TicketKey before = MapKeys(master).Current();
+  CHECK_FALSE(master.Inherit(blank->get()));
+  CHECK(MapKeys(master).Current().name == before.name);
+}
+
 }  // namespace postern::shm
