@@ -8,45 +8,21 @@ import threading
 
 import pytest
 
-from conftest import DOMAIN, _temporary
-from support.dovecot import Dovecot
-from support.postfix import Postfix
+from conftest import _temporary
+from support.servers import servers_at
 from support.tls import read_to_end
 
-USER, PASSWORD = f"someone@{DOMAIN}", "secret"
-GREETINGS = {"imap": b"* OK", "pop3": b"+OK", "smtp": b"220 ", "sieve": b'"IMPLEMENTATION"'}
+GREETINGS = {"imap": b"* OK", "pop3": b"+OK", "smtp": b"220 ", "submission": b"220 ", "lmtp": b"220 ",
+             "sieve": b'"IMPLEMENTATION"'}
 COMMANDS = {"imap": (b"a CAPABILITY\r\n", b"a OK"), "pop3": (b"CAPA\r\n", b"\r\n.\r\n"),
-            "smtp": (b"EHLO c.example\r\n", b"\r\n250 "), "sieve": (b'NOOP "x"\r\n', b'TAG "x"')}
-
-
-class Servers:
-    def __init__(self, path, pair):
-        for name in ("d", "p"):
-            (path / name).mkdir()
-        self.directory = path / "d"
-        self.dovecot = Dovecot(path / "d", {USER: PASSWORD}, pair)
-        try:
-            self.postfix = Postfix(path / "p", self.dovecot.port("lmtp"), self.dovecot.auth_socket, pair)
-        except BaseException:
-            self.dovecot.stop()
-            raise
-
-    def port(self, service):
-        return (self.postfix if service == "smtp" else self.dovecot).port(service)
-
-    def stop(self):
-        self.postfix.stop()
-        self.dovecot.stop()
+            "smtp": (b"EHLO c.example\r\n", b"\r\n250 "), "submission": (b"EHLO c.example\r\n", b"\r\n250 "),
+            "lmtp": (b"LHLO c.example\r\n", b"\r\n250 "), "sieve": (b'NOOP "x"\r\n', b'TAG "x"')}
 
 
 @pytest.fixture(scope="module")
 def servers(pair):
-    if os.geteuid() != 0:
-        pytest.skip("Dovecot and Postfix change users, which takes root")
-    with _temporary("s") as path:
-        made = Servers(path, pair)
+    with _temporary("s") as path, servers_at(path, pair) as made:
         yield made
-        made.stop()
 
 
 def read_until(sock, words):
@@ -58,15 +34,16 @@ def read_until(sock, words):
     return got
 
 
-def verified(postern):
-    return {"tls": "starttls", "tls_ca": postern.authority.ca}
+def verified(postern, mode="starttls"):
+    return {"tls": mode, "tls_ca": postern.authority.ca}
 
 
 @pytest.mark.parametrize("service", sorted(GREETINGS))
 @pytest.mark.parametrize("listener", ["implicit", "off"])
-def test_starttls_towards_the_server(postern, servers, service, listener):
-    port = postern.serve(f"localhost:{servers.port(service)}", service, tls=listener,
-                         backend_settings=verified(postern))
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+def test_tls_towards_the_server(postern, servers, service, listener, mode):
+    server = servers.port(service if mode == "starttls" else service + "s")
+    port = postern.serve(f"localhost:{server}", service, tls=listener, backend_settings=verified(postern, mode))
     postern.start()
     sock = socket.create_connection(("127.0.0.1", port))
     if listener == "implicit":

@@ -4,52 +4,23 @@ Shows a part of row A8, against Postfix and Dovecot, whose own logs tell whom th
 address comes by a PROXY header in front, so that it is not that of the machine.
 """
 
-import os
+import base64
 import socket
 
 import pytest
 
-from conftest import DOMAIN, _temporary
-from support.backends import LineServer
-from support.dovecot import Dovecot
-from support.postfix import Postfix
+from conftest import _temporary
+from support.servers import PASSWORD, REFUSED, USER, servers_at
 from support.tls import read_to_end
 from support.waiting import wait_for
 
 CLIENT = "192.0.2.77"
-USER, PASSWORD = f"someone@{DOMAIN}", "secret"
-
-
-class Believing:
-    """Dovecot and Postfix that believe what 127.0.0.1 says of its clients."""
-
-    def __init__(self, path, pair):
-        for name in ("d", "p"):
-            (path / name).mkdir()
-        self.directory = path / "d"
-        self.dovecot = Dovecot(path / "d", {USER: PASSWORD}, pair, trusted="127.0.0.0/8")
-        try:
-            self.postfix = Postfix(path / "p", self.dovecot.port("lmtp"), self.dovecot.auth_socket, pair,
-                                   "smtpd_authorized_xclient_hosts = 127.0.0.0/8\n"
-                                   "smtpd_client_restrictions = check_client_access inline:{{192.0.2.66 = REJECT}}\n"
-                                   "smtpd_delay_reject = no")
-        except BaseException:
-            self.dovecot.stop()
-            raise
-
-    def stop(self):
-        self.postfix.stop()
-        self.dovecot.stop()
 
 
 @pytest.fixture(scope="module")
 def believing(pair):
-    if os.geteuid() != 0:
-        pytest.skip("Dovecot and Postfix change users, which takes root")
-    with _temporary("b") as path:
-        made = Believing(path, pair)
+    with _temporary("b") as path, servers_at(path, pair, believing=True) as made:
         yield made
-        made.stop()
 
 
 def connect(port, authority, client=CLIENT):
@@ -99,9 +70,9 @@ def test_postfix_sees_the_client(postern, believing, mode):
 
 def test_postfix_refuses_the_client_in_its_own_words(postern, believing):
     port = serve(postern, believing.postfix.port("smtp"), "smtp")
-    with connect(port, postern.authority, "192.0.2.66") as sock:
+    with connect(port, postern.authority, REFUSED) as sock:
         heard = read_to_end(sock)
-    assert heard.startswith(b"554 5.7.1 ") and b"192.0.2.66" in heard, heard
+    assert heard.startswith(b"554 5.7.1 ") and REFUSED.encode() in heard, heard
     assert postern.closed()["how"] == "server-closed"
 
 
@@ -143,3 +114,37 @@ def test_a_server_that_does_not_believe_gets_no_client(postern, mail_system, ser
     line = postern.closed()
     assert line["how"] == "backend-unreachable"
     assert setting in line["reason"]
+
+
+@pytest.mark.parametrize("mode", ["off", "starttls", "implicit"])
+def test_dovecots_submission_sees_the_client(postern, believing, mode):
+    server = believing.port("submission" if mode != "implicit" else "submissions")
+    port = serve(postern, server, "submission", **backend_tls(postern, mode))
+    with connect(port, postern.authority) as sock:
+        assert read_until(sock, b"\r\n").startswith(b"220 ")
+        sock.sendall(b"EHLO client.example\r\n")
+        answer = read_until(sock, b"\r\n250 ")
+        assert b"XCLIENT" not in answer and b"STARTTLS" not in answer and b"AUTH PLAIN" in answer
+        credentials = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode())
+        sock.sendall(b"AUTH PLAIN " + credentials + b"\r\n")
+        read_until(sock, b"235 ")
+    log_has(believing.log("submission"), "submission-login", f"rip={CLIENT}")
+
+
+@pytest.mark.parametrize("mode", ["off", "starttls", "implicit"])
+def test_dovecots_lmtp_sees_the_client(postern, believing, mode):
+    server = believing.port("lmtp" if mode != "implicit" else "lmtps")
+    port = serve(postern, server, "lmtp", **backend_tls(postern, mode))
+    client = f"192.0.2.{100 + len(mode)}"
+    with connect(port, postern.authority, client) as sock:
+        assert read_until(sock, b"\r\n").startswith(b"220 ")
+        sock.sendall(b"LHLO client.example\r\n")
+        answer = read_until(sock, b"\r\n250 ")
+        assert b"XCLIENT" not in answer and b"STARTTLS" not in answer
+        sock.sendall(f"MAIL FROM:<a@elsewhere.example>\r\nRCPT TO:<{USER}>\r\nDATA\r\n".encode())
+        read_until(sock, b"354 ")
+        sock.sendall(b"Subject: " + mode.encode() + b"\r\n\r\nbody\r\n.\r\nQUIT\r\n")
+        read_until(sock, b"221 ")
+    # Dovecot writes into the mail whom it had it from.
+    mailbox = believing.directory / "mail" / USER / "new"
+    wait_for(lambda: any(f"[{client}]" in mail.read_text() for mail in mailbox.glob("*")), f"{client} in a mail")

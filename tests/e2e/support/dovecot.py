@@ -16,7 +16,7 @@ from support.waiting import wait_for
 MAIL_USER, MAIL_GROUP = "nobody", "nogroup"
 
 _HEAD_23 = """
-protocols = imap pop3 lmtp sieve
+protocols = imap pop3 lmtp sieve{submission}
 disable_plaintext_auth = no
 # One client address that may not log in in the clear, for the tests of what the PROXY protocol tells.
 remote 192.0.2.99 {{
@@ -36,7 +36,7 @@ userdb {{
 _HEAD_24 = """
 dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
-protocols = imap pop3 lmtp sieve
+protocols = imap pop3 lmtp sieve{submission}
 auth_allow_cleartext = yes
 remote 192.0.2.99 {{
   auth_allow_cleartext = no
@@ -71,13 +71,15 @@ mail_gid = {group}
 mail_max_userip_connections = 2000
 haproxy_trusted_networks = 127.0.0.0/8
 {trusted}
+{relay}
 
 service imap-login {{
   inet_listener imap {{
     port = {imap}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {imaps}
+    ssl = yes
   }}
   inet_listener imap-proxied {{
     port = {imap_proxied}
@@ -92,7 +94,8 @@ service pop3-login {{
     port = {pop3}
   }}
   inet_listener pop3s {{
-    port = 0
+    port = {pop3s}
+    ssl = yes
   }}
   inet_listener pop3-proxied {{
     port = {pop3_proxied}
@@ -103,10 +106,18 @@ service managesieve-login {{
   inet_listener sieve {{
     port = {sieve}
   }}
+  inet_listener sieves {{
+    port = {sieves}
+    ssl = yes
+  }}
 }}
 service lmtp {{
   inet_listener lmtp {{
     port = {lmtp}
+  }}
+  inet_listener lmtps {{
+    port = {lmtps}
+    ssl = yes
   }}
 }}
 service auth {{
@@ -117,16 +128,36 @@ service auth {{
 """
 
 
+# Hands on to a relay what it takes, so it needs one.
+_SUBMISSION = """
+service submission-login {{
+  inet_listener submission {{
+    port = {submission}
+  }}
+  inet_listener submissions {{
+    port = {submissions}
+    ssl = yes
+  }}
+}}
+submission_relay_host = 127.0.0.1
+submission_relay_port = {relay_port}
+submission_relay_trusted = yes
+"""
+_SERVICES = ("imap", "imaps", "pop3", "pop3s", "sieve", "sieves", "lmtp", "lmtps", "submission", "submissions",
+             "imap_proxied", "pop3_proxied")
+
+
 def version():
     text = subprocess.run(["dovecot", "--version"], check=True, stdout=subprocess.PIPE).stdout.decode()
     return tuple(int(number) for number in re.match(r"(\d+)\.(\d+)", text).groups())
 
 
 class Dovecot:
-    def __init__(self, directory, users, pair=None, trusted=None):
-        """`users`: name to password. With a `pair` it offers STARTTLS. It believes who a client is from `trusted`."""
+    def __init__(self, directory, users, pair=None, trusted=None, relay_port=None):
+        """`users`: name to password. With a `pair` it offers STARTTLS, and TLS at once on the ports of imaps and so
+        on. It believes who a client is from `trusted`. With `relay_port` it takes submissions and relays them there."""
         self.directory = directory
-        self.ports = {name: free_port() for name in ("imap", "pop3", "sieve", "lmtp", "imap_proxied", "pop3_proxied")}
+        self.ports = {name: free_port() for name in _SERVICES}
         self.imap_socket = directory / "imap.sock"
         self.auth_socket = directory / "auth.sock"
         (directory / "users").write_text("".join(f"{u}:{{PLAIN}}{p}\n" for u, p in users.items()))
@@ -135,9 +166,11 @@ class Dovecot:
         head, ssl = (_HEAD_23, _SSL_23) if version() < (2, 4) else (_HEAD_24, _SSL_24)
         ssl = ssl.format(certificate=pair.certificate, key=pair.key) if pair else "ssl = no"
         configuration = directory / "dovecot.conf"
+        relay = _SUBMISSION.format(relay_port=relay_port, **self.ports) if relay_port else ""
         configuration.write_text((head + _COMMON).format(
-            directory=directory, user=MAIL_USER, group=MAIL_GROUP, ssl=ssl,
-            trusted=f"login_trusted_networks = {trusted}" if trusted else "", **self.ports))
+            directory=directory, submission=" submission" if relay_port else "", relay=relay, user=MAIL_USER, group=MAIL_GROUP, ssl=ssl,
+            trusted=f"login_trusted_networks = {trusted}" if trusted else "",
+            **{name: port for name, port in self.ports.items() if name != "submission"}))
         self.process = Process(["dovecot", "-F", "-c", configuration], directory / "dovecot-start.log")
         wait_for(self._serves, "Dovecot to serve")
 

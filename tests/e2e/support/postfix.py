@@ -41,8 +41,16 @@ _MASTER = """
   -o smtpd_sasl_auth_enable=yes
   -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
   -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+127.0.0.1:{smtps} inet n - n - - smtpd
+  -o smtpd_tls_wrappermode={wrapper}
 127.0.0.1:{smtp_proxied} inet n - n - - smtpd
   -o smtpd_upstream_proxy_protocol=haproxy
+# For a proxy that has ended TLS, as docs/servers.md has it.
+127.0.0.1:{smtp_secured} inet n - n - - smtpd
+  -o syslog_name=postfix/secured
+  -o smtpd_upstream_proxy_protocol=haproxy
+  -o smtpd_tls_security_level=none
+  -o smtpd_tls_auth_only=no
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -66,15 +74,17 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self, directory, lmtp_port, auth_socket, pair=None, settings=""):
-        """With a `pair` it offers STARTTLS. `settings` are lines of main.cf."""
+    def __init__(self, directory, lmtp_port, auth_socket, pair=None, settings="", smtp_port=None):
+        """With a `pair` it offers STARTTLS, and TLS at once on the port of smtps. `settings` are lines of main.cf."""
         self.directory = directory
-        self.ports = {name: free_port() for name in ("smtp", "submission", "smtp_proxied")}
+        self.ports = {name: free_port() for name in ("smtp", "submission", "smtps", "smtp_proxied", "smtp_secured")}
+        if smtp_port:
+            self.ports["smtp"] = smtp_port
         tls = "smtpd_tls_security_level = none"
         if pair:
             tls = f"smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {pair.key}, {pair.certificate}"
         tls += "\n" + settings
-        values = {"tls": tls, "directory": directory, "domain": DOMAIN, "lmtp": lmtp_port, "auth_socket": auth_socket,
+        values = {"wrapper": "yes" if pair else "no", "tls": tls, "directory": directory, "domain": DOMAIN, "lmtp": lmtp_port, "auth_socket": auth_socket,
                   **self.ports}
         for name in ("conf", "spool", "data"):
             (directory / name).mkdir()
