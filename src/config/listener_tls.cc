@@ -59,6 +59,18 @@ void CheckUseless(Reading& reading, TableReader& table, const Listener& listener
   }
 }
 
+// What decides about TLS is of no use without any; somebody expects of it what will not be.
+void WarnAboutPlain(Reading& reading, TableReader& table, const Listener& listener) {
+  if (listener.tls != TlsMode::kOff) return;
+  for (const std::string_view key : {"policy", "strict_sni", "handshake_timeout"}) {
+    if (!table.Has(key)) continue;
+    reading.reporter.Warn(
+        table.WhereOfValue(key),
+        fmt::format("{} in {} is of no use with tls = \"off\"", key, table.name()),
+        "remove it, or choose another tls");
+  }
+}
+
 // Who asks for certificates must not be got around by leaving TLS out.
 void CheckClientCertificates(Reading& reading, TableReader& table, const Listener& listener) {
   if (listener.clients.mode == ClientMode::kOff) return;
@@ -99,6 +111,7 @@ void ReadListenerTls(Reading& reading, TableReader& table, Listener& listener, b
   }
   if (service_known) CheckMode(reading, table, listener);
   CheckUseless(reading, table, listener);
+  WarnAboutPlain(reading, table, listener);
   CheckClientCertificates(reading, table, listener);
   if (service_known && listener.greeting_delay_ms != 0 && listener.service != Service::kSmtp) {
     reading.reporter.Fault(

@@ -33,7 +33,7 @@ struct BackendLink {
     dialog = nullptr;
     handshake = nullptr;
     from_server.clear();
-    connected = failed = secured = false;
+    connected = failed = secured = parting = false;
   }
   std::unique_ptr<tls::Handshake> handshake;  // while it lasts
   std::unique_ptr<mail::BackendDialog> dialog;
@@ -41,6 +41,7 @@ struct BackendLink {
   bool connected = false;
   bool failed = false;
   bool secured = false;
+  bool parting = false;  // it has failed, and what it is told of that is not out yet
 };
 
 }  // namespace postern::session

@@ -157,6 +157,11 @@ void Session::OnTimer() {
       Close(How::kHandshakeTimeout, false);
       break;
     case State::kConnecting:
+      if (link_ != nullptr && link_->parting) {
+        link_->parting = false;
+        backend_.Close(false);
+        break;
+      }
       ServerFailed(link_ != nullptr && link_->connected ? "does not answer in time"
                                                         : "connect timeout");
       break;
@@ -236,6 +241,7 @@ void Session::DecideConnecting() {
   }
   LinkBroken();
   SetBackPressure();
+  if (link_ != nullptr && link_->parting && !PartFromServer()) return;
   backend_.Pump();  // a server that failed is gone once its socket is closed
   if (backend_.closed()) TryNextServer();
 }
@@ -331,6 +337,13 @@ void Session::WatchReader() {
 
 void Session::DecideFinishing() {
   if (backend_.closed()) backend_.out().Clear();
+  if (how_ == How::kBackendUnreachable && !client_.end_sent() && client_.flushed()) {
+    // The protocol has no words for it, so there is nothing to be waited for. In plain text a FIN
+    // could be taken for an empty but whole answer.
+    if (!client_.secure()) client_.Close(true);
+    Close(how_, false);
+    return;
+  }
   client_.WantReceive(true);
   const bool gone = client_.receive_end() != relay::ReceiveEnd::kOpen || client_.send_error() != 0;
   // The client's own end, or its silence until the timer, shows that it had the time to read ours:

@@ -1,6 +1,6 @@
 // Finding a server: the back end is first spoken to when the client's handshake is over, each
 // server's addresses are tried in turn, and the client waits no longer than connect_timeout for
-// each.
+// each, and greeting_timeout where something is to be said first.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +10,12 @@
 #include "postern/session/session.h"
 
 namespace postern::session {
+namespace {
+
+// How long a server that failed may take to let its last words through: they hardly ever wait.
+constexpr uint64_t kPartingMs = 1'000;
+
+}  // namespace
 
 void Session::BeginConnecting() {
   state_ = State::kConnecting;
@@ -81,14 +87,30 @@ void Session::ServerReady() {
   io_.timers.Arm(timer_, io_.now_ms + listener().idle_timeout_ms);
 }
 
-void Session::ServerFailed(std::string_view why) {
+// `last_words`: what is queued (a TLS alert: RFC 8446 section 6.2) is for the server to hear.
+void Session::ServerFailed(std::string_view why, bool last_words) {
   // The address is told beside the name, since a name may have several.
   const std::string address = address_->ToString();
   reason_ = server_ == address ? fmt::format("{}: {}", address, why)
                                : fmt::format("{} ({}): {}", server_, address, why);
   io_.picker.Failed(*address_, io_.now_ms);
   // The next one is tried when this socket is gone (DecideConnecting).
+  if (!last_words) {
+    backend_.Close(false);
+    return;
+  }
+  link_->parting = true;
+  io_.timers.Arm(timer_, io_.now_ms + kPartingMs);
+}
+
+// PartFromServer closes a server's socket once its last words are out, or cannot be had rid of.
+// False: not yet.
+bool Session::PartFromServer() {
+  backend_.Pump();
+  if (!backend_.flushed() && backend_.send_error() == 0) return false;
+  link_->parting = false;
   backend_.Close(false);
+  return true;
 }
 
 void Session::Unreachable() {

@@ -217,7 +217,7 @@ void Session::LinkFailed(mail::BackendFailure failure, const std::string& detail
                          const std::string& to_client) {
   if (state_ == State::kConnecting && failure != mail::BackendFailure::kClientRefused) {
     link_->failed = true;
-    ServerFailed(detail);
+    ServerFailed(detail, !backend_.flushed());
     return;
   }
   reason_ = fmt::format("{}: {}", server_, detail);

@@ -159,7 +159,8 @@ class Session final : private relay::StreamOwner {
   // Back end (session_backend.cc)
   void BeginConnecting();
   void TryNextServer();
-  void ServerFailed(std::string_view why);
+  void ServerFailed(std::string_view why, bool last_words = false);
+  bool PartFromServer();
   void Unreachable();
   void ServerReady();
 

@@ -1,4 +1,5 @@
 // How connections begin: modes, what goes with which, and ports that promise something else.
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -96,6 +97,24 @@ TEST_CASE("listener tls: keys without a meaning are faults") {
   for (const char* name : {"", "a b", "a\\tb", "-\\u0000", "m\u00fcller.example", "a:b"}) {
     INFO(name);
     CHECK_FALSE(Read("smtp", "host_name = \"" + std::string(name) + "\""));
+  }
+}
+
+TEST_CASE("listener tls: what decides about TLS where there is none is a warning") {
+  const auto warned = [](std::string_view key, const std::string& keys) {
+    const auto loaded = Read("imap", keys, "127.0.0.1:1143");
+    REQUIRE(loaded);
+    const std::string words =
+        std::string(key) + " in [listeners.l] is of no use with tls = \"off\"";
+    return std::ranges::any_of(
+        loaded->warnings, [&](const Error& warning) { return warning.ToString().contains(words); });
+  };
+  for (const std::string keys :
+       {"policy = \"modern\"", "strict_sni = true", "handshake_timeout = \"5s\""}) {
+    CAPTURE(keys);
+    const std::string key = keys.substr(0, keys.find(' '));
+    CHECK(warned(key, "tls = \"off\"\n" + keys));
+    CHECK_FALSE(warned(key, keys));
   }
 }
 

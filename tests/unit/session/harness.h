@@ -121,7 +121,8 @@ class ToyContexts final : public tls::ServerContexts {
   size_t contexts() const override { return 0; }
 };
 
-// The toy handshake as the side that begins it: says "HELLO\n" and takes "WELCOME\n".
+// The toy handshake as the side that begins it: says "HELLO\n" and takes "WELCOME\n", or says
+// "ALERT\n" and fails.
 class ToyClientHandshake final : public tls::Handshake {
  public:
   Progress Advance(Bytes wire, std::vector<std::byte>& out) override {
@@ -133,6 +134,8 @@ class ToyClientHandshake final : public tls::Handshake {
     const std::string_view welcome = "WELCOME\n";
     const std::string_view text = AsText(wire);
     if (!welcome.starts_with(text.substr(0, welcome.size()))) {
+      const Bytes alert = AsBytes("ALERT\n");
+      out.insert(out.end(), alert.begin(), alert.end());
       return {tls::HandshakeState::kFailed, wire.size()};
     }
     if (text.size() < welcome.size()) return {tls::HandshakeState::kNeedMore, 0};

@@ -182,6 +182,7 @@ TEST_CASE("session link: a server that fails is replaced by the next, and nothin
     const os::UniqueFd good = accept(other->get());
     CHECK(harness.Read(good, 6) == "HELLO\n");
     harness.Write(good, "WELCOME\n");
+    if (words == "NOT TLS\n") CHECK(harness.Read(bad, 6) == "ALERT\n");
     CHECK(harness.Read(good, ToyRecord("early").size()) == ToyRecord("early"));
     harness.Write(good, ToyRecord("hi"));
     CHECK(Heard(harness, client, "hi") == ToyRecord("hi"));

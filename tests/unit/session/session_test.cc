@@ -155,7 +155,8 @@ TEST_CASE("session: without a server the client hears so in its protocol") {
     bool close_notify = false;
     std::string wire;
     harness.TurnUntil([&] { return harness.counters.backend_failed.Get() == 1; });
-    harness.now_ms += 10'000;  // the client hangs around; its time is bounded
+    // The client hangs around; its time is bounded, and there is none where nothing is said.
+    if (c.service != config::Service::kRaw) harness.now_ms += 10'000;
     wire = harness.ReadAll(client, error);
     CHECK(error == 0);
     const std::string words = Harness::Opened(wire, close_notify);
@@ -166,6 +167,16 @@ TEST_CASE("session: without a server the client hears so in its protocol") {
     CHECK(harness.log.Has("level=warning"));
     CHECK(harness.log.Has(dead.ToString() + ": Connection refused"));
   }
+}
+
+TEST_CASE("session: without a server and without words a plain client sees no end, but a reset") {
+  Harness harness(
+      {.service = config::Service::kRaw, .servers = {DeadAddress()}, .tls = config::TlsMode::kOff});
+  const os::UniqueFd client = harness.Connect();
+  int error = 0;
+  CHECK(harness.ReadAll(client, error).empty());
+  CHECK(error == ECONNRESET);
+  CHECK(harness.log.Has("how=backend-unreachable"));
 }
 
 TEST_CASE("session: the next server takes over, and gets what the client said meanwhile") {
