@@ -119,6 +119,8 @@ Backend ReadBackend(Reading& reading, const std::string& name, const toml::table
     backend.servers.push_back(std::move(*server));
   }
   table.Duration("connect_timeout", backend.connect_timeout_ms, {100, 300'000});
+  table.Duration("greeting_timeout", backend.greeting_timeout_ms, {100, 300'000});
+  table.Bool("ehlo_probe", backend.ehlo_probe);
   ReadProxyOut(table, backend.proxy);
   table.Bool("identify_clients", backend.identify_clients);
   backend.identify_where = table.WhereOfValue("identify_clients");

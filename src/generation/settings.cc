@@ -64,7 +64,9 @@ class SettingsReader {
     for (const BackendEntry& entry : *backends) {
       const auto name = TextOf(texts_, entry.name);
       if (!name) return Damaged("a text lies outside");
-      if (entry.connect_timeout_ms > kMaxTimeoutMs) return Damaged("a timeout is too long");
+      if (std::max(entry.connect_timeout_ms, entry.greeting_timeout_ms) > kMaxTimeoutMs) {
+        return Damaged("a timeout is too long");
+      }
       if (!Inside(entry.first_server, entry.server_count, servers->size()) ||
           (servers_taken += entry.server_count) > servers->size()) {
         return Damaged("a back end has a server that is not there");
@@ -72,17 +74,21 @@ class SettingsReader {
       if (entry.proxy > static_cast<uint32_t>(config::ProxyOut::kVersion2Tls)) {
         return Damaged("a back end is told of clients in a way that is not known");
       }
-      if (entry.identify_clients > 1) return Damaged("a back end is told or is not told");
+      if (entry.identify_clients > 1 || entry.ehlo_probe > 1) {
+        return Damaged("a back end is told or is not told");
+      }
       if (!TlsFits(entry)) return Damaged("a back end's TLS is not what it can be");
       BackendSettings backend{*name,
                               entry.connect_timeout_ms,
+                              entry.greeting_timeout_ms,
                               {},
                               static_cast<config::ProxyOut>(entry.proxy),
                               static_cast<config::BackendTlsMode>(entry.tls),
                               static_cast<uint16_t>(entry.min_version),
                               entry.trust,
                               entry.certificate,
-                              entry.identify_clients == 1};
+                              entry.identify_clients == 1,
+                              entry.ehlo_probe == 1};
       for (const ServerEntry& server : servers->subspan(entry.first_server, entry.server_count)) {
         if ((addresses_taken += server.address_count) > addresses_.size()) {
           return Damaged("a server has an address that is not there");

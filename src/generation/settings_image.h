@@ -127,6 +127,7 @@ struct SocketEntry {
 struct BackendEntry {
   TextRef name;
   uint64_t connect_timeout_ms = 0;
+  uint64_t greeting_timeout_ms = 0;
   uint32_t first_server = 0;
   uint32_t server_count = 0;
   uint32_t proxy = 0;        // config::ProxyOut
@@ -136,6 +137,8 @@ struct BackendEntry {
   uint32_t trust = 0;
   uint32_t certificate = 0;       // number in the index part, or kNoCertificate
   uint32_t identify_clients = 0;  // 0 or 1
+  uint32_t ehlo_probe = 0;        // 0 or 1
+  uint32_t unused = 0;
 };
 
 struct ServerEntry {
@@ -161,7 +164,7 @@ static_assert(Plain<ProxyEntry> && Plain<NetworkEntry> && sizeof(ProxyEntry) == 
 static_assert(Plain<LimitsEntry> && Plain<AccessEntry> && sizeof(LimitsEntry) == 56 &&
               sizeof(AccessEntry) == 40);
 static_assert(sizeof(SettingsHeader) == 240 + 3 * sizeof(TableRef) && sizeof(ListenerEntry) == 88 &&
-              sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 48 && sizeof(ServerEntry) == 32 &&
+              sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 64 && sizeof(ServerEntry) == 32 &&
               sizeof(AddressEntry) == 136);
 
 // What a server's text came to.

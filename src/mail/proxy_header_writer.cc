@@ -139,4 +139,15 @@ void WriteProxyHeader(const ProxyHeader& header, ProxyFormat format, std::vector
   }
 }
 
+void WriteLocalProxyHeader(ProxyFormat format, std::vector<std::byte>& out) {
+  if (format == ProxyFormat::kVersion1) {
+    Put(out, AsBytes("PROXY TCP4 127.0.0.1 127.0.0.1 25 25\r\n"));
+    return;
+  }
+  Put(out, AsBytes(proxy::kSignature));
+  PutOctet(out, proxy::kVersion2 << 4 | proxy::kCommandLocal);
+  PutOctet(out, proxy::kUnspec);
+  PutNumber(out, 0);  // neither addresses nor extensions
+}
+
 }  // namespace postern::mail

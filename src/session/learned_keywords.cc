@@ -3,21 +3,21 @@
 #include "postern/session/learned_keywords.h"
 
 namespace postern::session {
-namespace {
 
-// A back end may serve listeners of both protocols, at different ports of the same servers.
-std::string KeyOf(const generation::Settings& settings, uint32_t listener) {
+std::string LearnedKeywords::KeyOf(const generation::Settings& settings, uint32_t listener) {
   const generation::ListenerSettings& from = settings.listeners()[listener];
   std::string key(settings.backends()[from.backend].name);
   if (from.service == config::Service::kLmtp) key += " lmtp";  // names have no spaces
   return key;
 }
 
-}  // namespace
-
 const mail::EhloKeywords* LearnedKeywords::Find(const generation::SettingsPtr& settings,
                                                 uint32_t listener) {
-  const auto found = known_.find(KeyOf(*settings, listener));
+  return Known(KeyOf(*settings, listener));
+}
+
+const mail::EhloKeywords* LearnedKeywords::Known(std::string_view key) const {
+  const auto found = known_.find(key);
   return found == known_.end() ? nullptr : &found->second;
 }
 

@@ -71,9 +71,13 @@ void Session::PrepareLink() {
                        .session_id = link.session_id};
 }
 
-// BeginLink: the server is connected. The timer of the connect goes on for all that follows.
+// BeginLink: the server is connected. From here on it has the time of greeting_timeout for all that
+// is to be said: servers that make spammers wait (Postfix's postscreen_greet_wait: 6 s) have not
+// failed.
 void Session::BeginLink() {
   link_->connected = true;
+  const generation::BackendSettings& backend = settings_->backends()[listener().backend];
+  io_.timers.Arm(timer_, io_.now_ms + backend.greeting_timeout_ms);
   backend_.WantReceive(true);
   if (link_->contexts != nullptr && !link_->rules.starttls) {
     BeginServerHandshake();

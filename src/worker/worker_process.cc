@@ -103,6 +103,12 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
       plain_client_io_{*ring_, *plain_pool_, starved_of_plain_, true},
       backend_io_{*ring_, *plain_pool_, starved_of_plain_, false},
       tls_backend_io_{*ring_, *record_pool_, starved_of_record_, false},
+      keywords_({.backends = backend_io_,
+                 .tls_backends = tls_backend_io_,
+                 .timers = timers_,
+                 .picker = picker_,
+                 .now_ms = now_ms_,
+                 .scratch = scratch_}),
       admission_(pages_.addresses, counters_, timers_, now_ms_),
       session_io_{.clients = client_io_,
                   .plain_clients = plain_client_io_,
@@ -271,6 +277,7 @@ void WorkerProcess::SwitchIfTold() {
   counters_.generation.Set(told);
   if (draining_) return;  // no new connections, so nothing to switch
   acceptors_.Switch(view_, std::move(next.sockets));
+  keywords_.Serve(view_->settings, view_->client_contexts);
   Tell(MessageType::kSwitched, told);
 }
 
@@ -317,6 +324,7 @@ void WorkerProcess::BeginDrain(uint64_t timeout_ms) {
   // Without limit: after an upgrade, when a successor accepts from the same queues, and has room.
   if (!draining_) acceptors_.Stop(timeout_ms == kNoDrainLimit);
   draining_ = true;
+  keywords_.Stop();
   if (timeout_ms != kNoDrainLimit && !words_said_) {
     timers_.Arm(drain_timer_, now_ms_ + timeout_ms);
   }
@@ -335,7 +343,8 @@ void WorkerProcess::OnDrainTimeout() {
 }
 
 bool WorkerProcess::Drained() const {
-  return draining_ && sessions_.empty() && waiting_.empty() && acceptors_.empty();
+  return draining_ && sessions_.empty() && waiting_.empty() && acceptors_.empty() &&
+         keywords_.idle();
 }
 
 }  // namespace postern::worker

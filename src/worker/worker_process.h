@@ -21,7 +21,7 @@
 #include "postern/ring/ring.h"
 #include "postern/ring/timer_wheel.h"
 #include "postern/session/admission.h"
-#include "postern/session/learned_keywords.h"
+#include "postern/session/probed_keywords.h"
 #include "postern/session/session.h"
 #include "postern/shm/address_table.h"
 #include "postern/shm/control_page.h"
@@ -116,7 +116,7 @@ class WorkerProcess {
   relay::StreamIo tls_backend_io_;
   relay::BackendPicker picker_;
   std::vector<std::byte> scratch_;
-  session::LearnedKeywords keywords_;
+  session::ProbedKeywords keywords_;
   session::Admission admission_;  // outlives all whom it let in
   session::SessionTable sessions_;
   session::SessionIo session_io_;

@@ -85,6 +85,8 @@ struct Backend {
   std::string name;
   std::vector<Server> servers;
   uint64_t connect_timeout_ms = 5'000;
+  uint64_t greeting_timeout_ms = 30'000;  // from there until the server is ready for a client
+  bool ehlo_probe = true;                 // SMTP and LMTP: ask for EHLO's keywords beforehand
   ProxyOut proxy = ProxyOut::kOff;
   BackendTls tls = {};
   bool identify_clients = false;  // who the client is, in the service's own words

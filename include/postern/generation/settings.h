@@ -79,6 +79,7 @@ struct ServerSettings {
 struct BackendSettings {
   std::string_view name;
   uint64_t connect_timeout_ms = 0;
+  uint64_t greeting_timeout_ms = 0;
   std::vector<ServerSettings> servers;
   config::ProxyOut proxy = config::ProxyOut::kOff;
   config::BackendTlsMode tls = config::BackendTlsMode::kOff;
@@ -87,6 +88,7 @@ struct BackendSettings {
   // Our own certificate for servers that ask for one: its number in the name index.
   uint32_t certificate = kNoCertificate;
   bool identify_clients = false;
+  bool ehlo_probe = false;
 };
 
 // Settings is immutable; the views in it live as long as it does. Connections hold it (shared)

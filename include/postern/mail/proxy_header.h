@@ -80,4 +80,9 @@ enum class ProxyFormat : uint8_t {
 // text that is longer than limits::kMaxProxyText is left out: cut short it would be another one.
 void WriteProxyHeader(const ProxyHeader& header, ProxyFormat format, std::vector<std::byte>& out);
 
+// WriteLocalProxyHeader appends the header of a connection that the proxy makes for itself, with no
+// client behind it: LOCAL (section 2.2). Version 1 has no more than UNKNOWN for it, which Postfix
+// takes for an error, so there it is a client on the loopback interface.
+void WriteLocalProxyHeader(ProxyFormat format, std::vector<std::byte>& out);
+
 }  // namespace postern::mail

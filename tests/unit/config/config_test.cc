@@ -89,6 +89,8 @@ TEST_CASE("config: the least configuration has every default") {
   CHECK(listener.addresses[0].port == 993);
   REQUIRE(config.backends.size() == 1);
   CHECK(config.backends[0].connect_timeout_ms == 5'000);
+  CHECK(config.backends[0].greeting_timeout_ms == 30'000);
+  CHECK(config.backends[0].ehlo_probe);
   CHECK(config.backends[0].servers[0].host == "127.0.0.1");
 }
 
@@ -130,6 +132,8 @@ backend = "b"
 [backends.b]
 servers = ["imap.example.com:143", "unix:/run/imap"]
 connect_timeout = "250ms"
+greeting_timeout = "12s"
+ehlo_probe = false
 [limits]
 connections = 10
 buffers = 64
@@ -179,6 +183,8 @@ rotate = "1h"
   REQUIRE(config.backends.size() == 1);
   CHECK(config.backends[0].servers[1].unix_path == "/run/imap");
   CHECK(config.backends[0].connect_timeout_ms == 250);
+  CHECK(config.backends[0].greeting_timeout_ms == 12'000);
+  CHECK_FALSE(config.backends[0].ehlo_probe);
   CHECK(config.limits.connections == 10);
   CHECK(config.limits.buffers == 64);
   CHECK(config.drain_timeout_ms == 0);

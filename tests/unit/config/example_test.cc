@@ -82,6 +82,8 @@ TEST_CASE("example: what it shows in comments is true") {
   CHECK(a.drain_timeout_ms == b.drain_timeout_ms);
   CHECK(a.prepare_timeout_ms == b.prepare_timeout_ms);
   CHECK(a.backends[0].connect_timeout_ms == b.backends[0].connect_timeout_ms);
+  CHECK(a.backends[0].greeting_timeout_ms == b.backends[0].greeting_timeout_ms);
+  CHECK(a.backends[0].ehlo_probe == b.backends[0].ehlo_probe);
   CHECK(a.backends[0].proxy == b.backends[0].proxy);
   CHECK(a.tickets.enabled == b.tickets.enabled);
   CHECK(a.tickets.lifetime_s == b.tickets.lifetime_s);

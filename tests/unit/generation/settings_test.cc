@@ -20,6 +20,8 @@ Image Example() {
   config.backends.resize(2);
   config.backends[0].name = "imap";
   config.backends[0].connect_timeout_ms = 1500;
+  config.backends[0].greeting_timeout_ms = 9000;
+  config.backends[0].ehlo_probe = false;
   config.backends[0].servers.resize(2);
   config.backends[0].servers[0].text = "mail.internal:143";
   config.backends[0].servers[1].text = "gone.internal:143";
@@ -166,6 +168,8 @@ TEST_CASE("settings: what was configured is what a worker reads") {
   const BackendSettings& imap = settings.backends()[0];
   CHECK(imap.name == "imap");
   CHECK(imap.connect_timeout_ms == 1500);
+  CHECK(imap.greeting_timeout_ms == 9000);
+  CHECK_FALSE(imap.ehlo_probe);
   REQUIRE(imap.servers.size() == 2);
   CHECK(imap.servers[0].text == "mail.internal:143");
   REQUIRE(imap.servers[0].addresses.size() == 2);

@@ -313,6 +313,21 @@ TEST_CASE("proxy header: what is written is what the specification shows") {
                        Tlv(0x20, "\1\0\0\0\1"s + Tlv(0x21, "TLSv1.3") + Tlv(0x23, "X")))));
 }
 
+TEST_CASE("proxy header: a proxy's own connection is LOCAL, in version 1 a near one") {
+  std::vector<std::byte> out;
+  WriteLocalProxyHeader(ProxyFormat::kVersion2, out);
+  CHECK(AsText(out) == V2(0x20, 0x00, ""));
+  out.clear();
+  WriteLocalProxyHeader(ProxyFormat::kVersion2Tls, out);
+  CHECK(AsText(out) == V2(0x20, 0x00, ""));
+  out.clear();
+  WriteLocalProxyHeader(ProxyFormat::kVersion1, out);
+  const ProxyParsed parsed = ParseProxyHeader(out, ProxyAccepts::kVersion1);
+  REQUIRE(parsed.state == State::kDone);
+  CHECK(parsed.consumed == out.size());
+  CHECK(parsed.header.source.ip[0] == std::byte{127});
+}
+
 TEST_CASE("proxy header: every header comes back as it was written") {
   for (const Good& good : GoodHeaders()) {
     ProxyHeader header = good.header;

@@ -198,6 +198,7 @@ struct HarnessOptions {
   bool identify_clients = false;
   uint64_t first_byte_ms = 0;
   config::ListenerAccess access = {};
+  bool ehlo_probe = true;
 };
 
 class Harness {
@@ -365,6 +366,7 @@ class Harness {
         {.name = "mail", .servers = {}, .connect_timeout_ms = 2'000, .proxy = options.proxy_out});
     config.backends[0].tls.mode = options.backend_tls;
     config.backends[0].identify_clients = options.identify_clients;
+    config.backends[0].ehlo_probe = options.ehlo_probe;
     std::vector<generation::ResolvedServer> resolved;
     for (const os::SocketAddress& server : options.servers) {
       config.backends[0].servers.push_back({.text = server.ToString()});

@@ -1,0 +1,135 @@
+"""Mail passes octet by octet as it came, however its lines end.
+
+Mail servers do not agree about what ends a line or a message; a relay that mends what it passes on lets one
+message become two (SMTP smuggling, CVE-2023-51764 to 51766). Postern looks at no octet behind TLS: here 10,000
+messages of all the shapes that were used go through it, and come back.
+
+Shows a part of row A5.
+"""
+
+import contextlib
+import random
+import select
+import socket
+import ssl
+import threading
+
+import pytest
+
+from support.backends import Backend
+from support.clients import Dialog
+from support.tls import Wire, read_exactly
+from support.waiting import DEADLINE_S, scale
+
+EHLO, ANSWER = b"EHLO c.example\r\n", b"250-server\r\n250 PIPELINING\r\n"
+# What has ended a line or a message for some server, and not for another.
+ODD = [b"\r\n", b"\n", b"\r", b"\n.\n", b"\r.\r", b"\r.\r\n", b"\n.\r\n", b"\r\n.\r", b"\r\n.\n", b"\r\r\n", b"\r\n.\r\r\n",
+       b"\n\n.\r\n", b"\r\n\0.\r\n", b"\0", b"\r\n.\0\r\n", b"\r\n..\r\n", b".", b"\r\n. \r\n", b"\xff\xfe", b"\x85", b"\xe2\x80\xa8",
+       b"\x1a", b"\x0b", b"\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n", b"QUIT\r\n", b"STARTTLS\r\n",
+       b"\x16\x03\x01\x00\x05", b"\x15\x03\x03\x00\x02\x01\x00"]
+MESSAGES = 10_000
+
+
+def message(chance):
+    """About 300 octets, now and then a line that no standard allows."""
+    parts = []
+    for _ in range(chance.randrange(3, 12)):
+        parts.append(chance.choice(ODD))
+        parts.append(chance.randbytes(chance.randrange(40)))
+    if chance.random() < 0.02:
+        parts.append(chance.randbytes(1).replace(b"\n", b"x").replace(b"\r", b"x") * chance.randrange(998, 20_000))
+    return b"".join(parts) + b"\r\n.\r\n"
+
+
+def messages():
+    chance = random.Random(20231218)
+    return b"".join(message(chance) for _ in range(scale(MESSAGES)))
+
+
+class Mirror:
+    """A server that greets, answers one EHLO and then sends back all that it hears, which it writes down."""
+
+    def __init__(self, expected):
+        self.backend = Backend()
+        self.server = self.backend.server
+        self.heard = bytearray()
+        self._expected = expected
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        with self.backend.accept() as sock:
+            sock.sendall(b"220 server ESMTP\r\n")
+            assert read_exactly(sock, len(EHLO)) == EHLO
+            sock.sendall(ANSWER)
+            while len(self.heard) < self._expected:
+                octets = sock.recv(65536)
+                if not octets:
+                    return
+                self.heard += octets
+                sock.sendall(octets)
+
+    def close(self):
+        self._thread.join(60)
+        self.backend.close()
+
+
+def begin_tls(sock, authority, listener):
+    """Up to and with the server's answer to EHLO."""
+    if listener == "starttls":
+        dialog = Dialog(sock)
+        assert dialog.line().startswith(b"220 ")
+        sock.sendall(EHLO)
+        while dialog.line()[3:4] == b"-":
+            pass
+        sock.sendall(b"STARTTLS\r\n")
+        assert dialog.line().startswith(b"220 ")
+    client = Wire(None, authority.context(), sock=sock)
+    hear(client, b"220 server ESMTP\r\n" if listener == "implicit" else b"")
+    client.send(EHLO)
+    hear(client, ANSWER)
+    return client
+
+
+def hear(client, words):
+    got = b""
+    while len(got) < len(words):
+        got += client.recv(len(words) - len(got))
+    assert got == words
+
+
+def exchange(client, said):
+    """Says it in pieces of all sizes; what comes back meanwhile."""
+    chance = random.Random(1)
+    at, records, back = 0, b"", bytearray()
+    client.sock.setblocking(False)
+    while len(back) < len(said):
+        if not records and at < len(said):
+            size = chance.choice((1, 2, 3, 17, 100, 1000, 5000, 16_384, 40_000))
+            records = client.sealed(said[at:at + size])
+            at += size
+        readable, writable, _ = select.select([client.sock], [client.sock] if records else [], [], DEADLINE_S)
+        assert readable or writable, f"{len(back)} of {len(said)} octets came back"
+        if writable:
+            records = records[client.sock.send(records):]
+        if readable:
+            octets = client.sock.recv(65536)
+            assert octets, "the connection ended"
+            client.incoming.write(octets)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                while plain := client.tls.read(65536):
+                    back += plain
+    return bytes(back)
+
+
+@pytest.mark.parametrize("service, listener", [("smtp", "implicit"), ("smtp", "starttls"), ("raw", "implicit")])
+def test_every_octet_arrives_as_it_was_sent(postern, service, listener):
+    said = messages()
+    mirror = Mirror(len(said))
+    port = postern.serve(mirror.server, service, tls=listener, backend_settings={"ehlo_probe": False})
+    postern.start()
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        back = exchange(begin_tls(sock, postern.authority, listener), said)
+    mirror.close()
+    assert bytes(mirror.heard) == said
+    assert back == said
