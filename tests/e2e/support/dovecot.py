@@ -110,6 +110,10 @@ service managesieve-login {{
     port = {sieves}
     ssl = yes
   }}
+  inet_listener sieve-proxied {{
+    port = {sieve_proxied}
+    haproxy = yes
+  }}
 }}
 service lmtp {{
   inet_listener lmtp {{
@@ -118,6 +122,10 @@ service lmtp {{
   inet_listener lmtps {{
     port = {lmtps}
     ssl = yes
+  }}
+  inet_listener lmtp-proxied {{
+    port = {lmtp_proxied}
+    haproxy = yes
   }}
 }}
 service auth {{
@@ -138,13 +146,17 @@ service submission-login {{
     port = {submissions}
     ssl = yes
   }}
+  inet_listener submission-proxied {{
+    port = {submission_proxied}
+    haproxy = yes
+  }}
 }}
 submission_relay_host = 127.0.0.1
 submission_relay_port = {relay_port}
 submission_relay_trusted = yes
 """
 _SERVICES = ("imap", "imaps", "pop3", "pop3s", "sieve", "sieves", "lmtp", "lmtps", "submission", "submissions",
-             "imap_proxied", "pop3_proxied")
+             "imap_proxied", "pop3_proxied", "sieve_proxied", "lmtp_proxied", "submission_proxied")
 
 
 def version():
