@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "postern/mail/proxy_header.h"
 #include "postern/os/socket.h"

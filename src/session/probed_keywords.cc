@@ -6,7 +6,9 @@
 #include "postern/session/probed_keywords.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <utility>
 
 #include "postern/base/check.h"
 #include "postern/base/log.h"

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import _postern
-from support.backends import LineServer
+from support.backends import Backend, LineServer
 from support.clients import curl
 from support.tls import read_to_end
 from support.waiting import wait_for
@@ -250,6 +250,28 @@ def test_the_dialog_has_its_time(postern, server):
         assert read_to_end(client.sock).startswith(b"* BYE ")
     line = postern.closed()
     assert (line["how"], line["dialog"]) == ("dialog-timeout", "timeout")
+
+
+def test_a_server_may_let_its_greeting_wait(postern):
+    """As postscreen does, for six seconds: longer than connecting may take."""
+    with Backend() as server:
+        port = serve(postern, server, "pop3", backend_settings={"connect_timeout": "500ms"})
+        with Client(port) as client:
+            sock = client.begin_tls("pop3", postern.authority)
+            behind = server.accept()
+            time.sleep(1.5)
+            behind.sendall(b"+OK at last\r\n")
+            sock.sendall(b"NOOP\r\n")
+            assert behind.recv(100) == b"NOOP\r\n"
+            behind.close()
+
+
+def test_a_server_that_never_greets_is_left_in_its_time(postern):
+    with Backend() as server:
+        port = serve(postern, server, "pop3", backend_settings={"greeting_timeout": "300ms"})
+        with Client(port) as client:
+            assert b"-ERR [SYS/TEMP]" in read_to_end(client.begin_tls("pop3", postern.authority))
+    assert "does not answer in time" in postern.closed(how="backend-unreachable")["reason"]
 
 
 def test_host_name_stands_in_the_greeting(postern, server):

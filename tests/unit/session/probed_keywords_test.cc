@@ -3,8 +3,11 @@
 
 #include <poll.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/unit/session/harness.h"
 
@@ -286,6 +289,40 @@ TEST_CASE("probed keywords: a silent server has its time, and then the next one 
   });
   asking.harness.Write(server, "220 mx\r\n");
   CHECK(asking.ReadLine(server) == "EHLO mx.test\r\n");
+}
+
+TEST_CASE("probed keywords: so many at once, the others follow") {
+  Asking asking;
+  const os::SocketAddress server = test::BoundAddress(asking.harness.backend_listener.get());
+  config::Config config;
+  std::vector<generation::ResolvedServer> resolved;
+  for (size_t i = 0; i < ProbedKeywords::kMostProbes + 2; ++i) {
+    const std::string name = "b" + std::to_string(i);
+    config.backends.push_back({.name = name});
+    config.backends.back().servers.push_back({.text = server.ToString()});
+    resolved.push_back({{server}, {}});
+    config::Listener listener = {.name = name, .service = config::Service::kSmtp};
+    listener.tls = config::TlsMode::kStartTls;
+    listener.backend = name;
+    listener.host_name = "mx.test";
+    listener.timeouts = {.handshake_ms = 10'000, .dialog_ms = 60'000, .idle_ms = 300'000};
+    config.listeners.push_back(listener);
+  }
+  auto memory = os::MakeSealed("settings", generation::BuildSettings(config, 8, {}, resolved));
+  REQUIRE(memory);
+  auto mapped = generation::Settings::Map(memory->get());
+  REQUIRE(mapped);
+  asking.cache.Serve(*mapped, nullptr);
+  std::vector<os::UniqueFd> servers;
+  for (size_t i = 0; i < ProbedKeywords::kMostProbes; ++i) {
+    servers.push_back(asking.harness.AcceptBackend());
+  }
+  CHECK_FALSE(asking.SpokenTo());
+  servers.pop_back();
+  servers.push_back(asking.harness.AcceptBackend());
+  CHECK_FALSE(asking.SpokenTo());
+  servers.pop_back();
+  servers.push_back(asking.harness.AcceptBackend());
 }
 
 TEST_CASE("probed keywords: an end waits for nobody") {
