@@ -105,6 +105,16 @@ def test_tls_in_front_and_between(postern, behind, servers, between):
     assert outer["client"] == inner["client"]
 
 
+@pytest.mark.parametrize("between", ["implicit", "starttls"])
+def test_sessions_between_them_are_resumed(postern, behind, servers, between):
+    port = chain(postern, behind, servers, "imap", between)
+    for _ in range(4):
+        use_imap(port)
+    resumed = [line["resumed"] for line in behind.wait_for_lines("connection closed", 4)]
+    # The two workers of the first one keep what they know to themselves.
+    assert resumed[0] == "false" and resumed.count("true") >= 2, resumed
+
+
 def test_a_second_one_that_is_somebody_else_gets_no_client(postern, behind, servers):
     port = chain(postern, behind, servers, "imap", "implicit")
     postern.config["backends"]["test"]["tls_name"] = "other.example"
