@@ -19,24 +19,6 @@
 namespace postern::pki {
 namespace {
 
-// HostName lower-cases and strips a trailing dot; empty when `text` is no DNS name that a client
-// could ask for.
-std::string HostName(std::string_view text) {
-  if (text.ends_with('.')) text.remove_suffix(1);
-  if (!IsHostName(text)) return {};
-  std::string name(text);
-  std::ranges::transform(name, name.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name;
-}
-
-void AddName(std::vector<std::string>& names, std::string_view text) {
-  std::string name = HostName(text);
-  if (!name.empty() && std::find(names.begin(), names.end(), name) == names.end()) {
-    names.push_back(std::move(name));
-  }
-}
-
 std::string_view Text(const ASN1_STRING* string) {
   return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
           static_cast<size_t>(ASN1_STRING_length(string))};
@@ -216,11 +198,11 @@ std::vector<std::string> HostNames(const X509* certificate) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternatives, i);
     if (name->type != GEN_DNS) continue;
     has_dns_name = true;
-    AddName(names, Text(name->d.dNSName));
+    AddHostName(names, Text(name->d.dNSName));
   }
   GENERAL_NAMES_free(alternatives);
   // RFC 6125 section 6.4.4: the CN only when there is no dNSName.
-  if (!has_dns_name) AddName(names, CommonName(certificate));
+  if (!has_dns_name) AddHostName(names, CommonName(certificate));
   return names;
 }
 

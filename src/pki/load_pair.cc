@@ -83,6 +83,13 @@ Result<KeyPtr> ReadKey(const PemFile& file, const PairFiles& files) {
   if (Status servable = Servable(key->get(), file.path); !servable) {
     return std::unexpected(servable.error());
   }
+  if (!KeyFitsItself(key->get())) {
+    return Fail(
+        fmt::format("the private key in {} is damaged: it says of itself that it belongs to "
+                    "another public key than it does",
+                    file.path),
+        "copy the key anew from where it was made");
+  }
   return key;
 }
 
@@ -99,20 +106,11 @@ std::unexpected<Error> NoMatch(const PairChain& chain, const EVP_PKEY* key,
       "this key");
 }
 
-// Pkcs8 encodes into a buffer of the right size from the start.
 Result<SecretBytes> Pkcs8(const EVP_PKEY* key, const std::string& path) {
-  PKCS8_PRIV_KEY_INFO* info = EVP_PKEY2PKCS8(key);
-  const int size = info == nullptr ? -1 : i2d_PKCS8_PRIV_KEY_INFO(info, nullptr);
-  if (size <= 0) {
-    PKCS8_PRIV_KEY_INFO_free(info);
-    return Fail(fmt::format("the private key in {} cannot be encoded: {}", path, OpenSslErrors()),
-                "make a new EC, RSA or Ed25519 key, and have the certificate issued anew");
-  }
-  std::vector<unsigned char> der(static_cast<size_t>(size));
-  unsigned char* at = der.data();
-  i2d_PKCS8_PRIV_KEY_INFO(info, &at);
-  PKCS8_PRIV_KEY_INFO_free(info);  // wipes the octets it holds
-  return SecretBytes(std::move(der));
+  SecretBytes der = EncodePkcs8(key);
+  if (!der.get().empty()) return der;
+  return Fail(fmt::format("the private key in {} cannot be encoded: {}", path, OpenSslErrors()),
+              "make a new EC, RSA or Ed25519 key, and have the certificate issued anew");
 }
 
 void AddWeakKey(Pair& pair, const EVP_PKEY* key, const std::string& path) {
@@ -193,13 +191,15 @@ std::vector<Error> PeriodWarnings(const std::string& certificate_path,
                                   const std::vector<Period>& periods, int64_t now) {
   std::vector<Error> warnings;
   for (size_t i = 0; i < periods.size(); ++i) {
+    const bool expired = periods[i].not_after < now;
+    if (!expired && periods[i].not_before <= now) continue;
     const std::string which =
         fmt::format("{} in {}", Position(i, periods.size()), certificate_path);
-    if (periods[i].not_after < now) {
+    if (expired) {
       warnings.push_back({fmt::format("{} expired at {}", which, TimeText(periods[i].not_after)),
                           "renew it; clients refuse it",
                           {}});
-    } else if (periods[i].not_before > now) {
+    } else {
       warnings.push_back(
           {fmt::format("{} is not valid before {}", which, TimeText(periods[i].not_before)),
            fmt::format("look at this machine's clock ({} now), or wait", TimeText(now)),

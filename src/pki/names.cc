@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "postern/base/limits.h"
 #include "postern/pki/certificate.h"
@@ -23,6 +24,17 @@ bool IsLabel(std::string_view label) {
   };
   return !label.empty() && label.size() <= kMaxLabel && !label.starts_with('-') &&
          !label.ends_with('-') && std::ranges::all_of(label, fits);
+}
+
+// HostName lower-cases and strips a trailing dot; empty when `text` is no DNS name that a client
+// could ask for.
+std::string HostName(std::string_view text) {
+  if (text.ends_with('.')) text.remove_suffix(1);
+  if (!IsHostName(text)) return {};
+  std::string name(text);
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
 }
 
 Status Add(GENERAL_NAMES* names, const std::string& name) {
@@ -58,6 +70,13 @@ bool IsHostName(std::string_view name) {
     if (!IsLabel(label)) return false;
     if (dot == std::string_view::npos) return !std::ranges::all_of(label, IsDigit);
     name.remove_prefix(dot + 1);
+  }
+}
+
+void AddHostName(std::vector<std::string>& names, std::string_view text) {
+  std::string name = HostName(text);
+  if (!name.empty() && std::find(names.begin(), names.end(), name) == names.end()) {
+    names.push_back(std::move(name));
   }
 }
 

@@ -17,6 +17,10 @@ namespace postern::pki {
 // "*" (RFC 6125 section 6.4.3). What looks like an IPv4 address is none.
 bool IsHostName(std::string_view name);
 
+// AddHostName appends `text` in lower case and without a dot at its end, when it is a host's name
+// (or a wildcard for such) and not among `names` yet.
+void AddHostName(std::vector<std::string>& names, std::string_view text);
+
 struct AlternativeNamesDelete {
   void operator()(GENERAL_NAMES* p) const { GENERAL_NAMES_free(p); }
 };
