@@ -9,6 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
 
 #include "postern/generation/compile.h"
 
@@ -17,6 +20,8 @@ namespace {
 
 constexpr std::string_view kCertificateSuffix = ".crt";
 constexpr std::string_view kKeySuffix = ".key";
+constexpr std::string_view kChainSuffix = ".chain";
+constexpr std::string_view kStapleSuffix = ".ocsp";
 
 bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -26,8 +31,18 @@ struct CloseDirectory {
 
 struct Listing {
   std::vector<std::string> names;  // of the entries NAME.crt, without the suffix
+  // NAMEs with a NAME.key, NAME.chain or NAME.ocsp, so that nobody asks for each of them again.
+  std::unordered_set<std::string> keys;
+  std::unordered_set<std::string> chains;
+  std::unordered_set<std::string> staples;
   bool has_keys = false;
 };
+
+// Whether something is behind the entry: a link may lead nowhere.
+bool IsThere(const std::string& directory, const dirent& entry) {
+  if (entry.d_type != DT_LNK && entry.d_type != DT_UNKNOWN) return true;
+  return Exists(directory + "/" + entry.d_name);
+}
 
 // An errno value when the directory cannot be read.
 std::expected<Listing, int> List(const std::string& path) {
@@ -39,6 +54,14 @@ std::expected<Listing, int> List(const std::string& path) {
     const std::string_view name = entry->d_name;
     if (name.starts_with('.')) continue;
     listing.has_keys = listing.has_keys || name.ends_with(kKeySuffix);
+    for (const auto& [suffix, names] :
+         {std::pair(kKeySuffix, &listing.keys), std::pair(kChainSuffix, &listing.chains),
+          std::pair(kStapleSuffix, &listing.staples)}) {
+      if (name.ends_with(suffix) && IsThere(path, *entry)) {
+        names->emplace(name.substr(0, name.size() - suffix.size()));
+      }
+    }
+    errno = 0;
     if (!name.ends_with(kCertificateSuffix)) continue;
     listing.names.emplace_back(name.substr(0, name.size() - kCertificateSuffix.size()));
   }
@@ -71,20 +94,20 @@ void ListDirectory(const config::Certificates& certificates, bool keyless,
       faults.push_back(std::move(closed.error()));
     }
   }
+  files.reserve(files.size() + listing->names.size());
   for (const std::string& name : listing->names) {
     const pki::StoreNames names = pki::NamesIn(path, name);
     CertificateFiles entry{name,
                            {.certificate = names.certificate,
                             .key = names.key,
-                            .chain = Exists(names.chain) ? names.chain : std::string(),
+                            .chain = listing->chains.contains(name) ? names.chain : std::string(),
                             .place = pki::KeyPlace::kStore,
                             .passphrase = certificates.passphrase},
                            certificates.where,
                            true};
-    if (const std::string staple = path + "/" + name + ".ocsp"; Exists(staple)) {
-      entry.staple_path = staple;
-    }
-    if (!keyless && !Exists(names.key)) {
+    if (listing->staples.contains(name)) entry.staple_path = names.ocsp;
+    // One that was made while the directory was read may be missing from the listing.
+    if (!keyless && !listing->keys.contains(name) && !Exists(names.key)) {
       faults.push_back(
           {fmt::format("{} has no key: {} does not exist", names.certificate, names.key),
            fmt::format("put the private key there, or move {}.crt away", name), entry.where});

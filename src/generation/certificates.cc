@@ -9,18 +9,21 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
-#include <map>
-#include <set>
-#include <tuple>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
+#include "generation/look_ahead.h"
 #include "postern/config/suggest.h"
 #include "postern/generation/certificate_files.h"
 #include "postern/generation/settings.h"
 
 namespace postern::generation {
 namespace {
-
-using Key = std::tuple<std::string, std::string, std::string>;
 
 std::string FileStem(const std::string& path) {
   std::string name = path.substr(path.find_last_of('/') + 1);
@@ -39,7 +42,7 @@ class Collector {
         warnings_(warnings) {
     if (previous == nullptr) return;
     for (const StoredPtr& stored : previous->certificates) {
-      known_.emplace(Key(stored->certificate_path, stored->key_path, stored->given_name), stored);
+      known_.emplace(stored->certificate_path, &stored);
     }
   }
 
@@ -48,7 +51,13 @@ class Collector {
     const std::vector<CertificateFiles> all =
         ListCertificates(certificates_, faults_, occasion_ == Occasion::kWatch);
     listing_failed_ = faults_.size() > faults_before;
-    for (const CertificateFiles& files : all) Take(files);
+    std::vector<StoredPtr> known;
+    known.reserve(all.size());
+    for (const CertificateFiles& files : all) known.push_back(Known(files));
+    std::vector<Looked> looked = LookAhead(all, known);
+    collected_.certificates.reserve(all.size());
+    names_.reserve(all.size());
+    for (size_t i = 0; i < all.size(); ++i) Take(all[i], known[i], std::move(looked[i]));
     ChooseDefault();
     WarnOfNameless();
     return RunForBackends(backends);
@@ -62,11 +71,17 @@ class Collector {
  private:
   // What the generation before has of these files, or null.
   StoredPtr Known(const CertificateFiles& files) const {
-    const auto found = known_.find(Key(files.files.certificate, files.files.key, files.given_name));
-    return found == known_.end() ? nullptr : found->second;
+    const auto [first, end] = known_.equal_range(files.files.certificate);
+    for (auto at = first; at != end; ++at) {
+      const StoredPtr& stored = *at->second;
+      if (stored->key_path == files.files.key && stored->given_name == files.given_name) {
+        return stored;
+      }
+    }
+    return nullptr;
   }
 
-  void Take(const CertificateFiles& files) {
+  void Take(const CertificateFiles& files, const StoredPtr& known, Looked looked) {
     if (files.from_directory && names_.contains(files.given_name)) {
       warnings_.push_back(
           {fmt::format("{} is not used: a [[certificates.pair]] has the name \"{}\"",
@@ -74,11 +89,10 @@ class Collector {
            "rename the file, or give the pair another name", files.where});
       return;
     }
-    const StoredPtr known = Known(files);
     Candidate candidate;
-    if (known != nullptr && known->chain_path == files.files.chain && Unchanged(*known)) {
+    if (looked.unchanged) {
       candidate.kept = known;
-    } else if (Read(files, known, candidate)) {
+    } else if (Read(files, known, std::move(looked.pair), candidate)) {
       // Taken.
     } else if (occasion_ == Occasion::kWatch && known != nullptr) {
       candidate.kept = known;
@@ -111,7 +125,7 @@ class Collector {
     Candidate candidate;
     if (known != nullptr && Unchanged(*known)) {
       candidate.kept = known;
-    } else if (Read(*files, known, candidate)) {
+    } else if (Read(*files, known, nullptr, candidate)) {
       candidate.changed->names.clear();
     } else if (occasion_ == Occasion::kWatch && known != nullptr) {
       candidate.kept = known;
@@ -136,29 +150,23 @@ class Collector {
     }
   }
 
-  static bool Unchanged(const StoredCertificate& known) {
-    const Result<pki::FileStamp> certificate = pki::StampOf(known.certificate_path);
-    const Result<pki::FileStamp> key = pki::StampOf(known.key_path);
-    if (!certificate || !key || !known.certificate_stamp.SameFile(*certificate) ||
-        !known.key_stamp.SameFile(*key)) {
-      return false;
-    }
-    if (known.chain_path.empty()) return true;
-    const Result<pki::FileStamp> chain = pki::StampOf(known.chain_path);
-    return chain && known.chain_stamp.SameFile(*chain);
-  }
-
-  // Read fills `candidate` from the files; false after a fault.
-  bool Read(const CertificateFiles& files, const StoredPtr& known, Candidate& candidate) {
+  // Load reads the files, whatever is to be said of them; null after a fault.
+  std::unique_ptr<pki::Pair> Load(const CertificateFiles& files) {
     pki::PairFiles where = files.files;
     where.may_ask = occasion_ == Occasion::kStart;
     Result<pki::Pair> pair = pki::LoadPair(where);
-    if (!pair) {
-      Error fault = std::move(pair.error());
-      fault.where = files.where;
-      (occasion_ == Occasion::kWatch ? collected_.waiting : faults_).push_back(std::move(fault));
-      return false;
-    }
+    if (pair) return std::make_unique<pki::Pair>(std::move(*pair));
+    Error fault = std::move(pair.error());
+    fault.where = files.where;
+    (occasion_ == Occasion::kWatch ? collected_.waiting : faults_).push_back(std::move(fault));
+    return nullptr;
+  }
+
+  // Read fills `candidate` from `pair` or, when that is null, from the files; false after a fault.
+  bool Read(const CertificateFiles& files, const StoredPtr& known, std::unique_ptr<pki::Pair> pair,
+            Candidate& candidate) {
+    if (pair == nullptr) pair = Load(files);
+    if (pair == nullptr) return false;
     ++collected_.read;
     auto stored = std::make_shared<StoredCertificate>();
     stored->certificate_path = files.files.certificate;
@@ -172,13 +180,13 @@ class Collector {
     if (stored->name.empty()) {
       stored->name = pair->names.empty() ? FileStem(files.files.certificate) : pair->names.front();
     }
-    stored->names = pair->names;
-    stored->periods = pair->periods;
-    stored->key_type = pair->key_type;
+    stored->names = std::move(pair->names);
+    stored->periods = std::move(pair->periods);
+    stored->key_type = std::move(pair->key_type);
     stored->key_kind = pair->key_kind;
     stored->schemes = pair->schemes;
     stored->must_staple = pair->must_staple;
-    stored->weaknesses = pair->weaknesses;
+    stored->weaknesses = std::move(pair->weaknesses);
     if (known != nullptr && SameContent(*known, *pair)) {
       stored->identity = known->identity;
       stored->location = known->location;
@@ -187,7 +195,7 @@ class Collector {
       stored->staple_until = known->staple_until;
     } else {
       stored->identity = NextIdentity();
-      candidate.fresh = std::move(*pair);
+      candidate.fresh = std::move(pair);
     }
     candidate.changed = std::move(stored);
     return true;
@@ -222,7 +230,9 @@ class Collector {
     changed.staple_path = files.staple_path;
     changed.staple_stamp = staple->stamp;
     changed.staple_until = staple->good_until;
-    if (!SameStaple(changed, *staple)) candidate.fresh_staple = std::move(*staple);
+    if (!SameStaple(changed, *staple)) {
+      candidate.fresh_staple = std::make_unique<pki::Staple>(std::move(*staple));
+    }
   }
 
   // Whether the response of before may go on. Not with a certificate that is new: it is another's.
@@ -328,7 +338,8 @@ class Collector {
     // What is there but cannot be used has been reported.
     if (names_.contains(name) || a_name_is_unknown_) return;
     if (asked_for) {
-      const std::vector<std::string_view> known(names_.begin(), names_.end());
+      std::vector<std::string_view> known(names_.begin(), names_.end());
+      std::ranges::sort(known);
       const std::string_view nearest = config::Nearest(name, known);
       faults_.push_back(
           {fmt::format("no certificate has the name \"{}\", which default asks for", name),
@@ -354,7 +365,7 @@ class Collector {
     faults_.push_back({"no certificate is the default, for clients that name no host",
                        fmt::format("say which one it is, like default = \"{}\", or make one: "
                                    "postern cert self-signed",
-                                   *names_.begin()),
+                                   *std::ranges::min_element(names_)),
                        certificates_.where});
   }
 
@@ -375,8 +386,9 @@ class Collector {
   Occasion occasion_;
   std::vector<Error>& faults_;
   std::vector<Error>& warnings_;
-  std::map<Key, StoredPtr> known_;
-  std::set<std::string> names_;
+  // Of the generation before, by the path of the certificate; borrowed from it.
+  std::unordered_multimap<std::string_view, const StoredPtr*> known_;
+  std::unordered_set<std::string> names_;
   bool a_name_is_unknown_ = false;  // of a pair that could not be read
   bool listing_failed_ = false;
   Collected collected_;

@@ -205,10 +205,11 @@ Status AddCertificates(Collected& collected, SegmentCache& cache, const Where& w
   generation.parts.insert(generation.parts.end(), segments.begin(), segments.end());
   for (Candidate& candidate : collected.certificates) {
     const StoredCertificate& stored = candidate.get();
-    const pki::Period leaf = stored.periods.front();
-    generation.summaries.push_back({stored.name, stored.names, stored.key_type, leaf.not_before,
-                                    leaf.not_after, stored.certificate_path, stored.key_path,
-                                    sources.certificates.size() == collected.default_certificate});
+    const int64_t not_after = stored.periods.front().not_after;
+    if (generation.soonest_name.empty() || not_after < generation.soonest_expiry_s) {
+      generation.soonest_name = stored.name;
+      generation.soonest_expiry_s = not_after;
+    }
     sources.certificates.push_back(candidate.changed != nullptr ? StoredPtr(candidate.changed)
                                                                 : candidate.kept);
   }
@@ -217,11 +218,28 @@ Status AddCertificates(Collected& collected, SegmentCache& cache, const Where& w
   return {};
 }
 
+void Summarize(const std::vector<config::Backend>& backends, const Collected& collected,
+               Generation& generation) {
+  for (const Candidate& candidate : collected.certificates) {
+    const StoredCertificate& stored = candidate.get();
+    const pki::Period leaf = stored.periods.front();
+    generation.summaries.push_back({stored.name, stored.names, stored.key_type, leaf.not_before,
+                                    leaf.not_after, stored.certificate_path, stored.key_path,
+                                    generation.summaries.size() == collected.default_certificate});
+  }
+  for (size_t i = 0; i < backends.size(); ++i) {
+    const uint32_t certificate = collected.of_backend[i];
+    if (certificate == kNoCertificate) continue;
+    generation.summaries[certificate].backend = backends[i].name;
+  }
+}
+
 }  // namespace
 
 std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& loaded,
                                                          const GenerationPtr& previous,
-                                                         uint64_t number, Occasion occasion) {
+                                                         uint64_t number, Occasion occasion,
+                                                         Summaries summaries) {
   const config::Config& config = loaded.config;
   const Sources* before = previous != nullptr ? previous->sources.get() : nullptr;
   auto generation = std::make_shared<Generation>();
@@ -255,11 +273,7 @@ std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& l
       !added) {
     return std::unexpected(std::vector{added.error()});
   }
-  for (size_t i = 0; i < config.backends.size(); ++i) {
-    const uint32_t certificate = collected.of_backend[i];
-    if (certificate == kNoCertificate) continue;
-    generation->summaries[certificate].backend = config.backends[i].name;
-  }
+  if (summaries == Summaries::kMade) Summarize(config.backends, collected, *generation);
   sources->trust = std::move(trust.sets);
   generation->waiting = std::move(collected.waiting);
   generation->sources = std::move(sources);

@@ -37,7 +37,7 @@ struct Usage {
 
 // Whether anything of it is not stored yet.
 bool ToStore(const Candidate& candidate) {
-  return candidate.get().location.batch == nullptr || candidate.fresh_staple;
+  return candidate.get().location.batch == nullptr || candidate.fresh_staple != nullptr;
 }
 
 Usage Measure(const std::vector<Candidate>& candidates) {
@@ -208,7 +208,7 @@ Status PlaceAll(std::vector<Candidate>& candidates, SegmentCache& cache,
     const Batch* batch = candidate.get().location.batch.get();
     if (batch == nullptr) {
       pieces.push_back(PieceOf(candidate));
-    } else if (moving.contains(batch) || candidate.fresh_staple) {
+    } else if (moving.contains(batch) || candidate.fresh_staple != nullptr) {
       Result<Piece> piece = MovedPiece(candidate, cache);
       if (!piece) return std::unexpected(piece.error());
       pieces.push_back(std::move(*piece));
@@ -224,6 +224,10 @@ Status PlaceAll(std::vector<Candidate>& candidates, SegmentCache& cache,
   batch.keys = std::move(*keys);
   const auto shared = std::make_shared<const Batch>(std::move(batch));
   for (const Piece& piece : pieces) piece.stored->location.batch = shared;
+  for (Candidate& candidate : candidates) {
+    candidate.fresh.reset();
+    candidate.fresh_staple.reset();
+  }
   return {};
 }
 

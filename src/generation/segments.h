@@ -3,7 +3,7 @@
 #pragma once
 
 #include <map>
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "generation/sources.h"
@@ -43,8 +43,9 @@ class SegmentCache {
 struct Candidate {
   std::shared_ptr<StoredCertificate> changed;  // set when it differs from what was there before
   StoredPtr kept;                              // else this
-  std::optional<pki::Pair> fresh;
-  std::optional<pki::Staple> fresh_staple;  // read from its file; `changed` is set then
+  // Pointers: a reload has a hundred thousand of these, nearly all of them empty.
+  std::unique_ptr<pki::Pair> fresh;
+  std::unique_ptr<pki::Staple> fresh_staple;  // read from its file; `changed` is set then
 
   const StoredCertificate& get() const { return changed != nullptr ? *changed : *kept; }
   // For writing: what other generations know of it stays as it is, so it is copied first.
@@ -55,7 +56,8 @@ struct Candidate {
 };
 
 // PlaceAll gives every candidate a location: what is nowhere yet, and what compaction moves, goes
-// into one new batch. `warnings` gets what does not hinder (keys that cannot be locked).
+// into one new batch. What was fresh is then stored and let go of. `warnings` gets what does not
+// hinder (keys that cannot be locked).
 Status PlaceAll(std::vector<Candidate>& candidates, SegmentCache& cache,
                 std::vector<Error>& warnings);
 

@@ -8,6 +8,7 @@
 #include "postern/os/socket_address.h"
 #include "postern/pki/self_signed.h"
 #include "postern/tls/policy.h"
+#include "postern/tls/server_contexts.h"
 
 namespace postern::master {
 namespace {
@@ -48,6 +49,11 @@ void NameListeners(std::vector<config::Listener>& listeners) {
 }  // namespace
 
 LoadOutcome LoadGeneration(const std::string& config_path, const LoadRequest& request) {
+  // The lists of files and candidates of many certificates are larger than what stays of them, and
+  // what the master holds at a fork its workers hold, too.
+  const struct Release {
+    ~Release() { tls::ReleaseFreedMemory(); }
+  } release;
   Configured loaded =
       request.keep ? Configured(config::Loaded{*request.keep, {}}) : config::Load(config_path);
   if (!loaded) return std::unexpected(std::move(loaded.error()));
@@ -66,8 +72,8 @@ LoadOutcome LoadGeneration(const std::string& config_path, const LoadRequest& re
     ticket_keys.error().where = loaded->config.tickets.where;
     faults.push_back(ticket_keys.error());
   }
-  auto compiled =
-      generation::Compile(*loaded, request.previous, request.number, OccasionOf(request));
+  auto compiled = generation::Compile(*loaded, request.previous, request.number,
+                                      OccasionOf(request), generation::Summaries::kLeftOut);
   if (!compiled) faults.insert(faults.end(), compiled.error().begin(), compiled.error().end());
   if (!faults.empty()) return std::unexpected(std::move(faults));
   LoadedGeneration result{std::move(loaded->config), std::move(*compiled),

@@ -63,11 +63,8 @@ void DescribeGeneration(StatusReport& report, const Proposal& current,
   const generation::Generation& generation = *current.generation;
   report.generation = generation.number;
   report.certificates = generation.certificates;
-  for (const generation::CertificateSummary& summary : generation.summaries) {
-    if (!report.soonest_name.empty() && summary.not_after >= report.soonest_expiry_s) continue;
-    report.soonest_name = summary.name;
-    report.soonest_expiry_s = summary.not_after;
-  }
+  report.soonest_name = generation.soonest_name;
+  report.soonest_expiry_s = generation.soonest_expiry_s;
   for (size_t i = 0; i < current.listeners.size(); ++i) {
     StatusReport::Listener listener;
     listener.name = generation.sockets[i].listener;

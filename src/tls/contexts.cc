@@ -1,12 +1,16 @@
 // Certificates by name, parsed when first asked for, least recently used out first.
 //
 // What is kept per name is the parsed chain and key (see server_certificate.cc for why that is not
-// an SSL_CTX). Connections hold references of their own, so that an entry may go at any time.
+// an SSL_CTX). Connections hold references of their own, so that an entry may go at any time. When
+// the index changes, the entries of certificates that it still has are handed on; those of others
+// go with the old index, and their keys with them.
 #include "tls/contexts.h"
 
 #include <openssl/err.h>
 
 #include <ctime>
+#include <iterator>
+#include <memory>
 
 #include "postern/base/check.h"
 #include "postern/base/limits.h"
@@ -58,7 +62,7 @@ Result<const ServerCertificate*> Contexts::Certificate(uint32_t number) {
   const uint64_t identity = source_->Facts(number).identity;
   if (const auto known = by_identity_.find(identity); known != by_identity_.end()) {
     recent_.splice(recent_.begin(), recent_, known->second);
-    return &recent_.front().certificate;
+    return recent_.front().certificate.get();
   }
   auto certificate = ServerCertificate::Load(source_->Get(number));
   if (!certificate) return std::unexpected(certificate.error());
@@ -69,9 +73,25 @@ Result<const ServerCertificate*> Contexts::Certificate(uint32_t number) {
     by_identity_.erase(recent_.back().identity);
     recent_.pop_back();
   }
-  recent_.push_front({identity, std::move(*certificate)});
+  recent_.push_front(
+      {identity, std::make_shared<const ServerCertificate>(std::move(*certificate))});
   by_identity_[identity] = recent_.begin();
-  return &recent_.front().certificate;
+  return recent_.front().certificate.get();
+}
+
+void Contexts::Adopt(const Contexts& other, const std::function<bool(uint64_t identity)>& serves) {
+  for (const Entry& entry : other.recent_) {
+    if (recent_.size() >= max_contexts_) return;
+    if (by_identity_.contains(entry.identity) || !serves(entry.identity)) continue;
+    recent_.push_back(entry);
+    by_identity_[entry.identity] = std::prev(recent_.end());
+  }
+}
+
+std::vector<uint64_t> Contexts::Identities() const {
+  std::vector<uint64_t> identities;
+  for (const Entry& entry : recent_) identities.push_back(entry.identity);
+  return identities;
 }
 
 Bytes Contexts::Staple(uint32_t number) const {

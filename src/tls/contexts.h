@@ -7,6 +7,7 @@
 #include <memory>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "postern/tls/server_contexts.h"
 #include "tls/certificate_source.h"
@@ -39,6 +40,11 @@ class Contexts final : public ServerContexts {
   Result<Selected> Select(std::string_view sni, const AskAbilities& abilities);
   // Certificate gives one by its number, parsed at need. Valid until the next one is parsed.
   Result<const ServerCertificate*> Certificate(uint32_t number);
+  // Adopt takes over what `other` has parsed of the certificates that `serves` says are here, too,
+  // least recently used last, as far as there is room.
+  void Adopt(const Contexts& other, const std::function<bool(uint64_t identity)>& serves);
+  // Those that are parsed.
+  std::vector<uint64_t> Identities() const;
   generation::Choices defaults() const { return source_->default_certificates(); }
   // The OCSP response to send with certificate `number` now; empty when there is none that still
   // holds. It lies in the generation's memory.
@@ -49,7 +55,7 @@ class Contexts final : public ServerContexts {
 
   struct Entry {
     uint64_t identity;
-    ServerCertificate certificate;
+    std::shared_ptr<const ServerCertificate> certificate;
   };
 
   std::unique_ptr<const CertificateSource> source_;

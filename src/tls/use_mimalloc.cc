@@ -20,8 +20,10 @@ void Free(void* memory, const char*, int) { mi_free(memory); }
 }  // namespace
 
 bool UseMimalloc() { return CRYPTO_set_mem_functions(Allocate, Reallocate, Free) == 1; }
+void ReleaseFreedMemory() { mi_collect(true); }
 #else
 bool UseMimalloc() { return true; }
+void ReleaseFreedMemory() {}
 #endif
 
 }  // namespace postern::tls

@@ -130,8 +130,13 @@ Result<generation::CertificateIndexPtr> Generations::MapIndex(
 Result<std::shared_ptr<tls::ServerContexts>> Generations::MakeContexts(
     PartId id, generation::CertificateIndexPtr index) {
   if (std::shared_ptr<tls::ServerContexts> known = contexts_[id].lock()) return known;
+  // The newest that are alive; part ids grow.
+  std::shared_ptr<tls::ServerContexts> before;
+  for (const auto& [other, made] : contexts_) {
+    if (std::shared_ptr<tls::ServerContexts> alive = made.lock()) before = std::move(alive);
+  }
   Result<std::shared_ptr<tls::ServerContexts>> contexts =
-      tls::ServerContexts::Create(std::move(index), ticket_keys_);
+      tls::ServerContexts::Create(std::move(index), ticket_keys_, before.get());
   if (contexts) contexts_[id] = *contexts;
   return contexts;
 }

@@ -23,7 +23,7 @@ struct ListenSocket {
   Where where;
 };
 
-// CertificateSummary is what `postern check` and `postern status` show of a certificate.
+// CertificateSummary is what `postern check` shows of a certificate.
 struct CertificateSummary {
   std::string name;                // the administrator's
   std::vector<std::string> names;  // host names it serves for; may be empty
@@ -45,13 +45,19 @@ enum class Occasion : uint8_t {
   kWatch,   // files have changed by themselves, and perhaps are half written
 };
 
+// Whether Generation::summaries are made. They take as much memory as all else that the master
+// keeps of a certificate beside its octets; who serves has no use for them.
+enum class Summaries : uint8_t { kMade, kLeftOut };
+
 struct Generation {
   uint64_t number = 0;
   std::vector<PartPtr> parts;  // exactly one kSettings, one kIndex, then the segments
   std::vector<ListenSocket> sockets;
   std::vector<Error> warnings;                // expired certificates, back ends that do not resolve
   std::vector<CertificateSummary> summaries;  // pairs as configured, then the directory by name
-  uint32_t certificates = 0;                  // how many it holds
+  std::string soonest_name;  // of the certificate that expires first; empty without certificates
+  int64_t soonest_expiry_s = 0;
+  uint32_t certificates = 0;       // how many it holds
   uint32_t certificates_read = 0;  // of these, how many were read from files for this generation
   // kWatch alone: why files are not served as they are. What served before them goes on.
   std::vector<Error> waiting;
@@ -73,7 +79,8 @@ using GenerationPtr = std::shared_ptr<const Generation>;
 std::expected<GenerationPtr, std::vector<Error>> Compile(const config::Loaded& loaded,
                                                          const GenerationPtr& previous,
                                                          uint64_t number,
-                                                         Occasion occasion = Occasion::kReload);
+                                                         Occasion occasion = Occasion::kReload,
+                                                         Summaries summaries = Summaries::kMade);
 
 // ServesTheSame: clients cannot tell the two apart, which have the same configuration.
 bool ServesTheSame(const Generation& a, const Generation& b);

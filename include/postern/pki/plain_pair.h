@@ -21,9 +21,9 @@ class KnownCertificates {
 };
 
 // LoadPlainPair gives what LoadPair would (certificate.h), for a pair that is made the usual way
-// (src/pki/plain_certificate.h, strict_pem.h) with an EC or RSA key that is not encrypted, leaf first and
-// its issuers in order behind it, and of which there is nothing to be said but that it expired or
-// is not valid yet. For all others it gives nothing, and for every fault.
+// (src/pki/plain_certificate.h, strict_pem.h) with an EC or RSA key that is not encrypted, leaf
+// first and its issuers in order behind it, and of which there is nothing to be said but that it
+// expired or is not valid yet. For all others it gives nothing, and for every fault.
 std::optional<Pair> LoadPlainPair(const PairFiles& files, KnownCertificates& known);
 
 }  // namespace postern::pki

@@ -34,8 +34,11 @@ class ServerContexts : public std::enable_shared_from_this<ServerContexts> {
  public:
   // Makes the default certificate's context at once, so that a generation that cannot serve is
   // refused while it is being prepared. `ticket_keys` must outlive every context and session.
+  // What `before` (may be null) has made for certificates that are in this index too, by identity,
+  // is taken over, so that a reload of one certificate leaves all others as warm as they were.
   static Result<std::shared_ptr<ServerContexts>> Create(
-      generation::CertificateIndexPtr certificates, const shm::TicketKeys& ticket_keys);
+      generation::CertificateIndexPtr certificates, const shm::TicketKeys& ticket_keys,
+      const ServerContexts* before = nullptr);
   virtual ~ServerContexts() = default;
 
   // Begin makes a server-side handshake. It holds this object (and so the certificates) until it is
@@ -49,5 +52,9 @@ class ServerContexts : public std::enable_shared_from_this<ServerContexts> {
 // other use of OpenSSL; false when OpenSSL has already allocated. A no-op (true) in sanitizer
 // builds.
 bool UseMimalloc();
+
+// ReleaseFreedMemory gives back to the system what this thread, and threads that have ended, freed:
+// for after work that took much memory for a moment.
+void ReleaseFreedMemory();
 
 }  // namespace postern::tls

@@ -84,6 +84,38 @@ TEST_CASE("compile: a configuration becomes what a worker serves") {
   CHECK(generation->summaries[1].not_after > generation->summaries[1].not_before);
 }
 
+TEST_CASE("compile: the certificate that expires first, and no summaries for who wants none") {
+  Site site;
+  for (const auto& [name, days] : {std::pair("default", 90), {"soon", 10}, {"late", 400}}) {
+    pki::CertificateSpec spec;
+    spec.alternative_names = std::string("DNS:") + name + ".example.com";
+    spec.not_after = 86'400L * days;
+    site.Write(std::string(name) + ".crt",
+               pki::Pem(pki::MakeCertificate(spec, site.key.get()).get()));
+    site.Write(std::string(name) + ".key", pki::Pem(site.key.get()));
+  }
+  const GenerationPtr made = site.Compile();
+  CHECK(made->soonest_name == "soon");
+  CHECK(made->soonest_expiry_s == made->summaries.at(2).not_after);
+  const auto bare = Compile(site.loaded, nullptr, 2, Occasion::kStart, Summaries::kLeftOut);
+  REQUIRE(bare.has_value());
+  CHECK((*bare)->summaries.empty());
+  CHECK((*bare)->certificates == 3);
+  CHECK((*bare)->soonest_name == "soon");
+}
+
+TEST_CASE("compile: links that lead nowhere are no chains, responses or keys") {
+  Site site;
+  site.Pair("default", "mail.example.com");
+  for (const char* name : {"default.chain", "default.ocsp"}) {
+    std::filesystem::create_symlink("nowhere", site.directory / name);
+  }
+  CHECK(site.Compile()->certificates == 1);
+  site.Remove("default.key");
+  std::filesystem::create_symlink("nowhere", site.directory / "default.key");
+  CHECK(AllOf(site.Faults()).find("has no key") != std::string::npos);
+}
+
 TEST_CASE("compile: every fault is told at once, with its place") {
   Site site;
   site.Pair("good", "mail.example.com");

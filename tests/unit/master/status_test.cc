@@ -124,13 +124,8 @@ TEST_CASE("status: a dead worker's gauges do not count, its counters do") {
 TEST_CASE("status: parts and the certificate that expires first") {
   StatusReport report;
   auto made = std::const_pointer_cast<generation::Generation>(MakeGeneration(4));
-  generation::CertificateSummary late;
-  late.name = "late";
-  late.not_after = 200;
-  generation::CertificateSummary soon;
-  soon.name = "soon";
-  soon.not_after = 100;
-  made->summaries = {late, soon};
+  made->soonest_name = "soon";
+  made->soonest_expiry_s = 100;
   DescribeGeneration(report, {made, ListenerSet()}, config::Config());
   CHECK(report.generation == 4);
   CHECK(report.soonest_name == "soon");

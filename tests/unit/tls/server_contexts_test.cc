@@ -60,6 +60,37 @@ TEST_CASE("A handshake holds the index, a connection does not", "[tls][server_co
   CHECK(test::OpenAll(*record, client.Write("a1 NOOP\r\n")) == "a1 NOOP\r\n");
 }
 
+TEST_CASE("A new index takes over what was parsed of certificates that it has, too",
+          "[tls][server_contexts]") {
+  generation::Site site;
+  site.Pair("default", "mail.example.com");
+  site.Pair("kept", "imap.example.com");
+  site.Pair("renewed", "pop.example.com");
+  site.Pair("gone", "old.example.com");
+  const generation::GenerationPtr first = site.Compile();
+  const auto before = Create(generation::MapGeneration(*first).index);
+  for (const char* sni : {"imap.example.com", "pop.example.com", "old.example.com"}) {
+    test::Connect(*before, test::kPolicy, sni);
+  }
+  REQUIRE(before->contexts() == 4);
+
+  site.Pair("renewed", "pop.example.com");
+  site.Remove("gone.crt");
+  site.Remove("gone.key");
+  const generation::GenerationPtr second = site.Compile(first);
+  const auto after = ServerContexts::Create(generation::MapGeneration(*second).index,
+                                            test::SharedKeys().view, before.get());
+  REQUIRE(after);
+  // The default and the kept one: nothing of what is retired.
+  CHECK((*after)->contexts() == 2);
+  for (const auto& [sni, name] : {std::pair("imap.example.com", "kept"),
+                                  {"pop.example.com", "renewed"},
+                                  {"old.example.com", "default"}}) {
+    CHECK(test::Connect(**after, test::kPolicy, sni).facts.certificate == name);
+  }
+  CHECK((*after)->contexts() == 3);
+}
+
 TEST_CASE("Contexts of wiped keys are refused", "[tls][server_contexts]") {
   generation::GenerationPtr generation = MakeGeneration();
   generation::CertificateIndexPtr index = generation::MapGeneration(*generation).index;
