@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <string>
 
 namespace postern::os {
@@ -20,7 +21,8 @@ UniqueFd OpenForReading(const std::string& path) {
 using Buffer = std::array<char, 8192>;
 std::string_view ReadAgain(const UniqueFd& fd, Buffer& buffer) {
   if (!fd.valid()) return {};
-  const ssize_t got = ::pread(fd.get(), buffer.data(), buffer.size(), 0);
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return {};
+  const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
   return got > 0 ? std::string_view(buffer.data(), static_cast<size_t>(got)) : std::string_view();
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "postern/base/log.h"
 #include "postern/mail/replies.h"
@@ -136,7 +137,7 @@ Refusal Admission::EnterListener(const generation::Settings& settings, uint32_t 
   if (most == 0 || slot == AdmissionHold::kNone || table_.Connections(slot) <= most) {
     return Refusal::kNone;
   }
-  Leave(slot);
+  hold.Release();
   return Refusal::kListenerFull;
 }
 

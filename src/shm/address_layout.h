@@ -58,29 +58,13 @@ struct SlotState {
 static_assert(sizeof(SlotState) == 32 && std::atomic<uint64_t>::is_always_lock_free &&
               std::atomic<uint32_t>::is_always_lock_free);
 
-struct alignas(64) AddressTableLayout {
+struct alignas(64) AddressTableHeader {
   uint64_t layout = kAddressTableLayout;
   SipKey key{};
   uint32_t slots = 0;    // a power of two, at least kWays
   uint32_t workers = 0;  // counts in each slot
   uint32_t stride = 0;   // octets of a slot
   uint32_t reserved = 0;
-
-  std::atomic<uint64_t>& Tag(uint32_t slot) {
-    return reinterpret_cast<std::atomic<uint64_t>*>(this + 1)[slot];
-  }
-  SlotState& State(uint32_t slot) {
-    std::byte* first = reinterpret_cast<std::byte*>(this + 1) + size_t{slots} * sizeof(uint64_t);
-    return *reinterpret_cast<SlotState*>(first + size_t{slot} * stride);
-  }
-  std::atomic<uint32_t>& Count(uint32_t slot, uint32_t worker) {
-    return reinterpret_cast<std::atomic<uint32_t>*>(&State(slot) + 1)[worker];
-  }
-  uint32_t Sum(uint32_t slot) {
-    uint32_t sum = 0;
-    for (uint32_t worker = 0; worker < workers; ++worker) sum += Count(slot, worker).load();
-    return sum;
-  }
 };
 
 constexpr uint32_t StrideFor(uint32_t workers) {
@@ -88,8 +72,41 @@ constexpr uint32_t StrideFor(uint32_t workers) {
   return static_cast<uint32_t>((size + 63) / 64 * 64);
 }
 constexpr size_t SizeFor(uint32_t slots, uint32_t workers) {
-  return sizeof(AddressTableLayout) +
+  return sizeof(AddressTableHeader) +
          size_t{slots} * (sizeof(uint64_t) + size_t{StrideFor(workers)});
 }
+
+// AddressSlots is one process's view of the table. It has a copy of the header: any worker can
+// write to the shared one, and none may lead another, or the master, out of the mapping.
+class AddressSlots {
+ public:
+  // `memory` begins with `header`, which has been checked, and outlives this.
+  AddressSlots(std::byte* memory, const AddressTableHeader& header)
+      : tags_(reinterpret_cast<std::atomic<uint64_t>*>(memory + sizeof header)),
+        states_(memory + sizeof header + size_t{header.slots} * sizeof(uint64_t)),
+        header_(header) {}
+
+  const SipKey& key() const { return header_.key; }
+  uint32_t slots() const { return header_.slots; }
+  uint32_t workers() const { return header_.workers; }
+
+  std::atomic<uint64_t>& Tag(uint32_t slot) { return tags_[slot]; }
+  SlotState& State(uint32_t slot) {
+    return *reinterpret_cast<SlotState*>(states_ + size_t{slot} * header_.stride);
+  }
+  std::atomic<uint32_t>& Count(uint32_t slot, uint32_t worker) {
+    return reinterpret_cast<std::atomic<uint32_t>*>(&State(slot) + 1)[worker];
+  }
+  uint32_t Sum(uint32_t slot) {
+    uint32_t sum = 0;
+    for (uint32_t worker = 0; worker < workers(); ++worker) sum += Count(slot, worker).load();
+    return sum;
+  }
+
+ private:
+  std::atomic<uint64_t>* tags_;
+  std::byte* states_;
+  const AddressTableHeader header_;
+};
 
 }  // namespace postern::shm

@@ -22,7 +22,6 @@
 #include <thread>
 #include <utility>
 
-#include "postern/base/check.h"
 #include "postern/base/hash.h"
 #include "postern/base/limits.h"
 #include "shm/address_layout.h"
@@ -47,20 +46,18 @@ struct Place {
   uint64_t tag;
   uint32_t set;  // number of its first slot
 };
-Place PlaceOf(const AddressTableLayout& table, const AddressKey& key) {
-  const uint64_t hash = SipHash(table.key, key.bytes());
+Place PlaceOf(const AddressSlots& table, const AddressKey& key) {
+  const uint64_t hash = SipHash(table.key(), key.bytes());
   const uint64_t mixed = hash * 0x9e3779b97f4a7c15ULL;
-  const uint64_t set = mixed >> 32 & (table.slots / kWays - 1);
+  const uint64_t set = mixed >> 32 & (table.slots() / kWays - 1);
   return {std::max<uint64_t>(hash & kTagMask, 1), static_cast<uint32_t>(set) * kWays};
 }
 
-bool Fits(const os::Mapping& mapping, uint32_t worker) {
-  if (mapping.size() < sizeof(AddressTableLayout)) return false;
-  const auto& table = *reinterpret_cast<const AddressTableLayout*>(mapping.bytes().data());
+bool Fits(const AddressTableHeader& table, size_t size, uint32_t worker) {
   return table.layout == kAddressTableLayout && table.slots >= kWays &&
-         std::has_single_bit(table.slots) && table.workers <= limits::kMaxWorkers &&
-         worker < table.workers && table.stride == StrideFor(table.workers) &&
-         mapping.size() >= SizeFor(table.slots, table.workers);
+         std::has_single_bit(table.slots) && table.slots <= limits::kMaxAddresses &&
+         table.workers <= limits::kMaxWorkers && worker < table.workers &&
+         table.stride == StrideFor(table.workers) && size >= SizeFor(table.slots, table.workers);
 }
 
 }  // namespace
@@ -108,13 +105,17 @@ AddressKey AddressKey::At(std::string_view listener) const {
 Result<AddressTable> AddressTable::Map(int fd, uint32_t worker) {
   Result<os::Mapping> mapping = os::MapFd(fd, os::MapMode::kShared);
   if (!mapping) return std::unexpected(mapping.error());
-  if (!Fits(*mapping, worker)) {
+  AddressTableHeader header;
+  if (mapping->size() >= sizeof header) {
+    std::memcpy(static_cast<void*>(&header), mapping->bytes().data(), sizeof header);
+  }
+  if (!Fits(header, mapping->size(), worker)) {
     return postern::Fail("the table of client addresses has another layout",
                          "run one version of Postern only");
   }
   AddressTable table;
   table.mapping_ = std::move(*mapping);
-  table.table_ = reinterpret_cast<AddressTableLayout*>(table.mapping_.mutable_bytes().data());
+  table.table_ = std::make_shared<AddressSlots>(table.mapping_.mutable_bytes().data(), header);
   table.worker_ = worker;
   return table;
 }
@@ -136,8 +137,8 @@ void AddressTable::Leave(uint32_t slot, uint64_t now_ms) {
   if (slot == kNoSlot) return;
   table_->State(slot).seen_s.store(SecondsOf(now_ms), std::memory_order_relaxed);
   std::atomic<uint32_t>& count = table_->Count(slot, worker_);
-  POSTERN_CHECK(count.load(std::memory_order_relaxed) > 0);
-  count.fetch_sub(1);
+  // Not a check of ours: what another worker writes here must not end this one.
+  if (count.load(std::memory_order_relaxed) > 0) count.fetch_sub(1);
 }
 
 // The slot that has the tag, counted in.
@@ -300,20 +301,21 @@ Result<AddressTableMaster> AddressTableMaster::Create(uint32_t slots, uint32_t w
   AddressTableMaster master;
   master.fd_ = std::move(*fd);
   master.mapping_ = std::move(*mapping);
-  master.table_ = new (master.mapping_.mutable_bytes().data()) AddressTableLayout();
-  AddressTableLayout& table = *master.table_;
-  table.slots = slots;
-  table.workers = workers;
-  table.stride = StrideFor(workers);
-  if (::getrandom(table.key.data(), sizeof table.key, 0) != sizeof table.key) {
+  std::byte* memory = master.mapping_.mutable_bytes().data();
+  auto& header = *new (memory) AddressTableHeader();
+  header.slots = slots;
+  header.workers = workers;
+  header.stride = StrideFor(workers);
+  if (::getrandom(header.key.data(), sizeof header.key, 0) != sizeof header.key) {
     return Fail("cannot make the table of client addresses: the system has no random octets");
   }
+  master.table_ = std::make_shared<AddressSlots>(memory, header);
   return master;
 }
 
 void AddressTableMaster::Forget(uint32_t worker) {
-  if (worker >= table_->workers) return;
-  for (uint32_t slot = 0; slot < table_->slots; ++slot) {
+  if (worker >= table_->workers()) return;
+  for (uint32_t slot = 0; slot < table_->slots(); ++slot) {
     table_->Count(slot, worker).store(0);
     const uint64_t word = table_->Tag(slot).load();
     // It was about to take the slot; whose it was may have it again.
@@ -322,8 +324,8 @@ void AddressTableMaster::Forget(uint32_t worker) {
 }
 
 AddressTableMaster::Usage AddressTableMaster::Look(uint64_t now_ms) const {
-  Usage usage{.slots = table_->slots};
-  for (uint32_t slot = 0; slot < table_->slots; ++slot) {
+  Usage usage{.slots = table_->slots()};
+  for (uint32_t slot = 0; slot < table_->slots(); ++slot) {
     if ((table_->Tag(slot).load(std::memory_order_relaxed) & kTagMask) == 0) continue;
     ++usage.used;
     const FailureState state =

@@ -2,9 +2,13 @@
 // connection: who is refused costs a few system calls. What is left of the machine comes second:
 // there nobody is refused, accepting stops, and clients wait in the sockets' queues.
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <string_view>
+#include <utility>
 
 #include "postern/base/log.h"
 #include "worker_process.h"
@@ -22,13 +26,19 @@ uint32_t ShareOf(uint32_t all, uint32_t workers) { return (all + workers - 1) / 
 
 // Says `words` and ends the connection. What the client has said is read away, as far as it is
 // there: unread octets would turn the end into a reset that destroys the words.
+// (sendmsg and recvmsg, because a worker uses them already for its channel and may not much else.)
 void SayAndClose(const os::UniqueFd& fd, std::string_view words) {
   if (words.empty()) return;
-  if (::send(fd.get(), words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
+  iovec piece{const_cast<char*>(words.data()), words.size()};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  if (::sendmsg(fd.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
   ::shutdown(fd.get(), SHUT_WR);
   std::array<char, 4096> unread;
   for (int i = 0; i < 4; ++i) {
-    if (::recv(fd.get(), unread.data(), unread.size(), MSG_DONTWAIT) <= 0) return;
+    piece = {unread.data(), unread.size()};
+    if (::recvmsg(fd.get(), &message, MSG_DONTWAIT) <= 0) return;
   }
 }
 
@@ -61,9 +71,7 @@ session::Refusal WorkerProcess::Screen(const Acceptors::Connection& connection,
     refusal = admission_.EnterAddress(settings, connection.listener, connection.peer, hold);
   }
   if (refusal != session::Refusal::kNone) return refusal;
-  refusal = admission_.EnterListener(settings, connection.listener, hold);
-  if (refusal != session::Refusal::kNone) hold.Release();
-  return refusal;
+  return admission_.EnterListener(settings, connection.listener, hold);
 }
 
 void WorkerProcess::Refuse(Acceptors::Connection connection, session::Refusal refusal) {

@@ -9,7 +9,7 @@
 
 namespace postern::os {
 
-// Opened before privileges are dropped: looking needs no more than the descriptors.
+// Opened before privileges are dropped: looking needs no more than the descriptors, lseek and read.
 class MemoryWatch {
  public:
   // What cannot be opened (no /proc, no control group of version 2 with the memory controller) is

@@ -68,7 +68,8 @@ class Admission {
             const uint64_t& now_ms);
 
   // A connection goes through both; where a PROXY header tells who the client is, EnterAddress
-  // follows when that has come. Who is refused is not counted in `hold`. Neither logs: see Refused.
+  // follows when that has come. Who is refused is counted in `hold` no more. Neither logs: see
+  // Refused.
   Refusal EnterListener(const generation::Settings& settings, uint32_t listener,
                         AdmissionHold& hold);
   Refusal EnterAddress(const generation::Settings& settings, uint32_t listener,

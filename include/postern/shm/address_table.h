@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -46,7 +47,7 @@ struct PenaltyRule {
   uint64_t most_ms = 0;    // ... up to this. After so long without failures all is forgotten
 };
 
-struct AddressTableLayout;  // private to src/shm
+class AddressSlots;  // private to src/shm
 
 // AddressTable is a worker's view. Times are those of the monotonic clock, which is one for all
 // processes.
@@ -91,7 +92,7 @@ class AddressTable {
   bool Yield(uint32_t slot, uint64_t tag);
 
   os::Mapping mapping_;
-  AddressTableLayout* table_ = nullptr;  // in mapping_
+  std::shared_ptr<AddressSlots> table_;  // over mapping_
   uint32_t worker_ = 0;
 };
 
@@ -117,7 +118,7 @@ class AddressTableMaster {
  private:
   os::UniqueFd fd_;
   os::Mapping mapping_;
-  AddressTableLayout* table_ = nullptr;
+  std::shared_ptr<AddressSlots> table_;  // over mapping_
 };
 
 }  // namespace postern::shm

@@ -1,5 +1,6 @@
 #include "postern/session/admission.h"
 
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
