@@ -14,6 +14,8 @@
 #include "tests/unit/os/in_child.h"
 
 namespace postern::os {
+
+#ifndef POSTERN_SANITIZED  // whose runtimes make calls of their own
 namespace {
 
 constexpr int kKilled = 128 + SIGSYS;
@@ -35,8 +37,6 @@ int Dup() { return ErrnoOf(::syscall(SYS_dup, 0)); }
 int GetPpid() { return ErrnoOf(::syscall(SYS_getppid)); }
 
 }  // namespace
-
-#ifndef POSTERN_SANITIZED  // whose runtimes make calls of their own
 
 TEST_CASE("system call filter: calls on the list work, the rest is refused") {
   const auto rules = Rules({{.name = "getppid"}});
