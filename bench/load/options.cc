@@ -124,6 +124,8 @@ void AddHandshake(CLI::App& app, LoadOptions& options) {
   app.add_flag("--resume", options.resume,
                "Resume sessions; a full handshake is then a failure. Each process gets its first "
                "sessions before measuring begins");
+  app.add_flag("--no-tickets", options.no_tickets,
+               "Offer to take no tickets: with --resume sessions go by ID (--tls 1.2)");
   app.add_flag("--greeting", options.greeting, "Read the server's first line before closing");
 }
 
@@ -238,6 +240,9 @@ std::string Finish(LoadOptions& options, const Raw& raw) {
   }
   if (options.resume && options.tls == TlsChoice::kPlain) {
     return "--resume needs TLS, and --tls plain does without";
+  }
+  if (options.resume && options.no_tickets && options.tls != TlsChoice::k12) {
+    return "--resume with --no-tickets needs --tls 1.2: TLS 1.3 has no sessions by ID";
   }
   if (options.connections == 0) {
     options.connections = std::max(DefaultConnections(options.mode), options.processes);

@@ -51,6 +51,7 @@ struct LoadOptions {
   bool quiet = false;
   // One mode's own.
   bool resume = false;
+  bool no_tickets = false;  // sessions by ID instead
   bool greeting = false;
   double hold_s = 10;
   Direction direction = Direction::kDown;

@@ -123,6 +123,7 @@ Result<tls::SslCtxPtr> MakeClientContext(const LoadOptions& options, SessionStor
   }
   SSL_CTX_set_mode(context.get(), SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   if (options.mode == ModeKind::kIdle) SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS);
+  if (options.no_tickets) SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
   if (store != nullptr) {
     SSL_CTX_set_session_cache_mode(context.get(),

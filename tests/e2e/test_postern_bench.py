@@ -286,6 +286,12 @@ def test_starttls_of_smtp_is_refused_where_it_is_not_offered(mail_system):
 
 # --- What must not pass ---
 
+def test_resumed_handshakes_by_session_id(front):
+    report = good(run("handshake", front, "--count", 100, "--connections", 8, "--tls", "1.2", "--resume",
+                      "--no-tickets"))
+    assert report["count"] == report["verified"]["resumed"] == 100
+
+
 def test_full_handshakes_are_not_taken_for_resumed_ones(directory, pair, authority):
     """OpenSSL's own server with tickets and cache off."""
     port = free_port()

@@ -71,6 +71,7 @@ TEST_CASE("What contradicts itself is refused with status 2", "[bench]") {
            {"handshake", "--tls", "1.1", "127.0.0.1:1"},
            {"handshake", "--size", "4", "127.0.0.1:1"},
            {"handshake", "--resume", "--tls", "plain", "127.0.0.1:1"},
+           {"handshake", "--resume", "--no-tickets", "127.0.0.1:1"},
            {"handshake", "--starttls", "imap", "--tls", "plain", "127.0.0.1:1"},
            {"echo", "--processes", "4", "--connections", "2", "127.0.0.1:1"},
            {"echo", "--cpu", "x", "127.0.0.1:1"},
