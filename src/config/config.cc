@@ -25,6 +25,7 @@ std::expected<Loaded, std::vector<Error>> Parse(std::string_view text, const std
   ReadLimits(reading);
   ReadListeners(reading, defaults);
   ReadTickets(reading);
+  ReadSessionCache(reading);
   root.Finish();
   const toml::table* listeners = document["listeners"].as_table();
   if (!root.Has("listeners") || (listeners != nullptr && listeners->empty())) {

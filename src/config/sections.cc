@@ -1,5 +1,5 @@
-// The single tables but for [limits]: [process], [log], [certificates], [tickets], [timeouts].
-// Ranges are those of docs/configuration.md.
+// The single tables but for [limits]: [process], [log], [certificates], [tickets], [session_cache],
+// [timeouts]. Ranges are those of docs/configuration.md.
 #include "sections.h"
 
 #include <fmt/format.h>
@@ -270,7 +270,20 @@ void ReadTickets(Reading& reading) {
   // RFC 8446 section 4.6.1: a ticket's lifetime MUST NOT be more than 604,800 seconds.
   ReadSeconds(reading, table, "lifetime", tickets.lifetime_s, {1'000, 604'800'000});
   ReadSeconds(reading, table, "rotate", tickets.rotate_s, {1'000, 604'800'000});
+  table.Integer("count", tickets.count, {0, limits::kMaxTicketCount});
   ReadTicketKeyFiles(reading, table, tickets);
+  table.Finish();
+}
+
+void ReadSessionCache(Reading& reading) {
+  const toml::table* node = Section(reading, "session_cache");
+  if (node == nullptr) return;
+  SessionCache& cache = reading.config.session_cache;
+  TableReader table(*node, "[session_cache]", reading.reporter);
+  cache.where = table.where();
+  table.Integer("entries", cache.entries, {0, limits::kMaxSessionIds});
+  // RFC 5246 appendix F.1.4 suggests 24 hours as the most.
+  ReadSeconds(reading, table, "lifetime", cache.lifetime_s, {1'000, 86'400'000});
   table.Finish();
 }
 

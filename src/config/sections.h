@@ -24,6 +24,7 @@ void ReadProcess(Reading& reading);
 void ReadLog(Reading& reading);
 void ReadCertificates(Reading& reading);
 void ReadTickets(Reading& reading);
+void ReadSessionCache(Reading& reading);
 // [limits]; call it before ReadListeners, which take its lists of networks.
 void ReadLimits(Reading& reading);
 // Returns [timeouts]' handshake and idle, the defaults of every listener.

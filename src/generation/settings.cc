@@ -7,6 +7,7 @@
 #include <span>
 
 #include "generation/settings_image.h"
+#include "postern/base/limits.h"
 
 namespace postern::generation {
 namespace {
@@ -43,6 +44,8 @@ class SettingsReader {
     settings_.number_ = header_.number;
     settings_.max_connections_ = header_.max_connections;
     settings_.tickets_enabled_ = header_.tickets_enabled == 1;
+    if (header_.ticket_count > limits::kMaxTicketCount) return Damaged("too many tickets");
+    settings_.ticket_count_ = static_cast<uint32_t>(header_.ticket_count);
     settings_.ticket_lifetime_s_ = header_.ticket_lifetime_s;
     if (Status trusts = ReadTrusts(); !trusts) return trusts;
     if (Status backends = ReadBackends(); !backends) return backends;

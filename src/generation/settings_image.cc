@@ -175,6 +175,7 @@ std::vector<std::byte> BuildSettings(
   SettingsHeader header;
   header.number = number;
   header.ticket_lifetime_s = config.tickets.lifetime_s;
+  header.ticket_count = config.tickets.count;
   header.max_connections = config.limits.connections;
   header.tickets_enabled = config.tickets.enabled ? 1 : 0;
   header.listeners = image.Append(listeners);

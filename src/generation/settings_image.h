@@ -17,6 +17,7 @@ struct SettingsHeader {
   PartHeader part;
   uint64_t number = 0;
   uint64_t ticket_lifetime_s = 0;
+  uint64_t ticket_count = 0;  // at most limits::kMaxTicketCount
   uint32_t max_connections = 0;
   uint32_t tickets_enabled = 0;  // 0 or 1
   TableRef listeners;            // ListenerEntry
@@ -163,7 +164,7 @@ static_assert(Plain<ProxyEntry> && Plain<NetworkEntry> && sizeof(ProxyEntry) == 
               sizeof(NetworkEntry) == 20);
 static_assert(Plain<LimitsEntry> && Plain<AccessEntry> && sizeof(LimitsEntry) == 56 &&
               sizeof(AccessEntry) == 40);
-static_assert(sizeof(SettingsHeader) == 240 + 3 * sizeof(TableRef) && sizeof(ListenerEntry) == 88 &&
+static_assert(sizeof(SettingsHeader) == 248 + 3 * sizeof(TableRef) && sizeof(ListenerEntry) == 88 &&
               sizeof(SocketEntry) == 8 && sizeof(BackendEntry) == 64 && sizeof(ServerEntry) == 32 &&
               sizeof(AddressEntry) == 136);
 

@@ -164,6 +164,10 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity,
   auto addresses = shm::AddressTableMaster::Create(config_.limits.addresses, workers);
   if (!addresses) return std::unexpected(addresses.error());
   addresses_ = std::move(*addresses);
+  auto session_ids = shm::SessionIdCacheMaster::Create(config_.session_cache.entries,
+                                                       config_.session_cache.lifetime_s);
+  if (!session_ids) return std::unexpected(session_ids.error());
+  session_ids_.emplace(std::move(*session_ids));
   auto rollout = Rollout::Create();
   if (!rollout) return std::unexpected(rollout.error());
   rollout_ = std::move(*rollout);
@@ -176,6 +180,7 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity,
   options.ticket_keys_fd = tickets_->fd();
   options.addresses_fd = addresses_->fd();
   options.bury = [this](uint32_t worker) { addresses_->Forget(worker); };
+  options.session_ids_fd = session_ids_->fd();
   options.start_timeout_ms = config_.prepare_timeout_ms;
   options.spawn = options_.spawn;
   options.log = [this] { return log_->ForWorkers(); };

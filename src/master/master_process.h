@@ -26,6 +26,7 @@
 #include "postern/os/service_manager.h"
 #include "postern/os/unique_fd.h"
 #include "postern/shm/address_table.h"
+#include "postern/shm/session_id_cache.h"
 #include "postern/shm/ticket_keys.h"
 
 namespace postern::master {
@@ -152,6 +153,7 @@ class MasterProcess {
   std::unique_ptr<admin::ControlServer> control_;
   std::optional<shm::TicketKeyMaster> tickets_;
   std::optional<shm::AddressTableMaster> addresses_;
+  std::optional<shm::SessionIdCacheMaster> session_ids_;
   std::unique_ptr<Rollout> rollout_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<Reloader> reloader_;

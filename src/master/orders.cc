@@ -137,6 +137,7 @@ Status MasterProcess::ReopenLog() {
 void MasterProcess::Adopt(const LoadedGeneration& loaded, std::optional<LogTarget> target) {
   const config::Config& config = loaded.config;
   UseTicketKeys(config_.tickets, loaded.ticket_keys);
+  session_ids_->SetLifetime(config.session_cache.lifetime_s);
   if (target) {
     log_->Use(std::move(*target));
   } else {
@@ -243,6 +244,8 @@ std::string MasterProcess::Report(bool json) const {
   report.addresses = addresses_->Look(now_ms);
   DescribeGeneration(report, rollout_->current(), config_);
   DescribeParts(report, rollout_->holdings());
+  report.session_ids = session_ids_->Counts();
+  report.session_id_slots = session_ids_->slots();
   report.reload_running = reloader_->busy();
   report.last_reload = reloader_->last();
   for (const Elders::View& elder : elders_.List()) {

@@ -57,6 +57,10 @@ std::vector<Error> RestartNeeded(const config::Config& running, const config::Co
     notes.push_back({"[limits] addresses was changed; the table keeps its size",
                      "restart Postern for it to take effect", b.where});
   }
+  if (running.session_cache.entries != wanted.session_cache.entries) {
+    notes.push_back({"[session_cache] entries was changed; the running Postern keeps its cache",
+                     "restart Postern for it to take effect", wanted.session_cache.where});
+  }
   return notes;
 }
 

@@ -15,6 +15,7 @@
 #include "postern/mail/client_dialog.h"
 #include "postern/session/admission.h"
 #include "postern/shm/address_table.h"
+#include "postern/shm/session_id_cache.h"
 #include "postern/tls/handshake.h"
 
 namespace postern::master {
@@ -89,6 +90,9 @@ struct StatusReport {
   };
   std::vector<Retired> retired;
   pid_t successor = 0;  // of an upgrade that is under way
+
+  shm::SessionIdCounts session_ids;
+  uint32_t session_id_slots = 0;  // 0: there is no cache
 
   bool reload_running = false;
   std::optional<ReloadResult> last_reload;

@@ -173,6 +173,16 @@ std::string Listeners(const StatusReport& report) {
   return "\nlisteners\n" + table.ToString();
 }
 
+// For clients without tickets: silent until there is one.
+std::string SessionIds(const StatusReport& report) {
+  const shm::SessionIdCounts& counts = report.session_ids;
+  if (counts.hits + counts.misses + counts.stores + counts.refused == 0) return {};
+  return fmt::format(
+      "\nsessions by ID (room for {}): {} kept, {} evicted, {} refused; {} found, {} not found\n",
+      report.session_id_slots, counts.stores, counts.evictions, counts.refused, counts.hits,
+      counts.misses);
+}
+
 std::string Parts(const StatusReport& report) {
   Table table({"id", "kind", "size", "generations", "workers"}, "rlrll");
   uint64_t sum = 0;
@@ -313,7 +323,8 @@ std::string FormatStatus(const StatusReport& report) {
   if (report.watch != "off") text += fmt::format("; watched by {}", report.watch);
   for (const std::string& reason : report.waiting) text += "\n  waiting: " + reason;
   return text + "\n" + Workers(report) + Failures(report) + Refusals(report) + Troubles(report) +
-         Listeners(report) + Parts(report) + LastReload(report) + Upgrades(report);
+         Listeners(report) + SessionIds(report) + Parts(report) + LastReload(report) +
+         Upgrades(report);
 }
 
 std::string FormatStatusJson(const StatusReport& report) {
@@ -334,6 +345,12 @@ std::string FormatStatusJson(const StatusReport& report) {
                      return text;
                    }));
   object.Raw("certificates", certificates.ToString());
+  Object sessions;
+  sessions.Number("slots", report.session_id_slots).Number("stores", report.session_ids.stores);
+  sessions.Number("hits", report.session_ids.hits).Number("misses", report.session_ids.misses);
+  sessions.Number("evictions", report.session_ids.evictions);
+  sessions.Number("refused", report.session_ids.refused);
+  object.Raw("session_ids", sessions.ToString());
   object.Raw("workers", Array(report.workers, WorkerJson));
   Object addresses;
   addresses.Number("slots", report.addresses.slots).Number("used", report.addresses.used);

@@ -113,7 +113,7 @@ void Supervisor::Greet(Slot& slot) {
   message.start.cpu = slot.cpu;
   Send(slot.id, std::move(message),
        {options_.control_page_fd, slot.counters_fd.get(), options_.ticket_keys_fd,
-        options_.addresses_fd});
+        options_.addresses_fd, options_.session_ids_fd});
   SendLogTo(slot);
 }
 

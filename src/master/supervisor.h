@@ -49,6 +49,7 @@ struct SupervisorOptions {
   int control_page_fd = -1;
   int ticket_keys_fd = -1;
   int addresses_fd = -1;
+  int session_ids_fd = -1;
   uint64_t start_timeout_ms = 30'000;  // for taking up the first generation
   HeartbeatTimes heartbeat;
   // Starts process `id` with `channel` as its descriptor worker::kChannelFd.

@@ -10,6 +10,7 @@ std::unique_ptr<tls::Handshake> Session::MakeHandshake(tls::ServerContexts& cont
   return contexts.Begin({.listener = listener().name,
                          .service = config::ToString(listener().service),
                          .tickets = settings_->tickets_enabled(),
+                         .ticket_count = settings_->ticket_count(),
                          .ticket_lifetime_s = settings_->ticket_lifetime_s(),
                          .policy = std::move(policy),
                          .strict_sni = listener().strict_sni});

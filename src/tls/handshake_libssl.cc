@@ -22,6 +22,7 @@
 #include "tls/kdf_provider.h"
 #include "tls/peer_certificate.h"
 #include "tls/record_libssl.h"
+#include "tls/session_ids.h"
 #include "tls/strict_sni.h"
 #include "tls/tickets.h"
 #include "tls/wire_bio.h"
@@ -148,7 +149,7 @@ void LibsslHandshake::Prepare(const ListenerPolicy& policy) {
   SslPtr ssl(SSL_new(policy_->context.get()));
   BioPtr bio = MakeWireBio(*window_);
   if (ssl == nullptr || bio == nullptr || SSL_set_app_data(ssl.get(), this) != 1 ||
-      !SetTickets(ssl.get(), policy.tickets, policy.ticket_lifetime_s)) {
+      !SetTickets(ssl.get(), policy.tickets, policy.ticket_count, policy.ticket_lifetime_s)) {
     ERR_clear_error();
     return;
   }
@@ -213,6 +214,7 @@ Handshake::Progress LibsslHandshake::Failed(HandshakeFailure failure, std::strin
   state_ = HandshakeState::kFailed;
   failure_ = failure;
   detail_ = std::move(detail);
+  ForgetSession(ssl_.get());
   ssl_.reset();
   return {state_, consumed};
 }

@@ -15,22 +15,19 @@
 #include "tls/kdf_provider.h"
 #include "tls/openssl_error.h"
 #include "tls/policy_knobs.h"
+#include "tls/session_ids.h"
 #include "tls/tickets.h"
 
 namespace postern::tls {
 namespace {
 
-constexpr size_t kTicketsPerHandshake = 2;  // TLS 1.3: browsers and curl open two connections
-
-bool Configure(SSL_CTX* context) {
-  if (SSL_CTX_set_num_tickets(context, kTicketsPerHandshake) != 1) return false;
+void Configure(SSL_CTX* context) {
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  // Tickets carry the sessions: a cache in this process would be of no use to the next worker.
+  // A cache in this process would be of no use to the next worker; see UseSessionIds.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_read_ahead(context, 0);
   SSL_CTX_set_max_early_data(context, 0);
-  return true;
 }
 
 class Digest {
@@ -79,7 +76,8 @@ bool SetDigest(const generation::PolicySettings& policy, const ClientPolicy& cli
 
 Result<PolicyContextPtr> MakePolicyContext(const generation::PolicySettings& policy,
                                            const ClientPolicy& clients,
-                                           const shm::TicketKeys& ticket_keys) {
+                                           const shm::TicketKeys& ticket_keys,
+                                           shm::SessionIdCache* session_ids) {
   ERR_clear_error();
   auto made = std::make_shared<PolicyContext>();
   made->context.reset(SSL_CTX_new_ex(nullptr, UseOwnKdf(), TLS_server_method()));
@@ -89,9 +87,10 @@ Result<PolicyContextPtr> MakePolicyContext(const generation::PolicySettings& pol
   made->sslv2_hello = policy.min_version < TLS1_2_VERSION;
   made->clients = clients.mode;
   SSL_CTX* context = made->context.get();
-  if (context == nullptr || !Configure(context) || !ApplyPolicy(context, policy) ||
-      !SetClientTrust(context, clients) || !SetDigest(policy, clients, *made) ||
-      !UseTicketKeys(context, ticket_keys)) {
+  if (context != nullptr) Configure(context);
+  if (context == nullptr || !ApplyPolicy(context, policy) || !SetClientTrust(context, clients) ||
+      !SetDigest(policy, clients, *made) || !UseTicketKeys(context, ticket_keys) ||
+      (session_ids != nullptr && !UseSessionIds(context, *session_ids))) {
     return Fail(
         fmt::format("OpenSSL refuses the TLS policy \"{}\": {}", policy.name, TakeOpensslError()),
         "look into openssl.cnf for a system-wide policy that forbids it");
@@ -102,7 +101,8 @@ Result<PolicyContextPtr> MakePolicyContext(const generation::PolicySettings& pol
 }
 
 Result<std::vector<PolicyContextPtr>> MakePolicyContexts(const generation::Settings& settings,
-                                                         const shm::TicketKeys& ticket_keys) {
+                                                         const shm::TicketKeys& ticket_keys,
+                                                         shm::SessionIdCache* session_ids) {
   std::map<std::tuple<uint32_t, config::ClientMode, uint32_t, uint32_t>, PolicyContextPtr> made;
   std::vector<PolicyContextPtr> contexts;
   for (const generation::ListenerSettings& listener : settings.listeners()) {
@@ -113,7 +113,8 @@ Result<std::vector<PolicyContextPtr>> MakePolicyContexts(const generation::Setti
       if (listener.trust != generation::kNoTrust) {
         clients.trust = &settings.trusts()[listener.trust];
       }
-      auto fresh = MakePolicyContext(settings.policies()[listener.policy], clients, ticket_keys);
+      auto fresh = MakePolicyContext(settings.policies()[listener.policy], clients, ticket_keys,
+                                     session_ids);
       if (!fresh) return std::unexpected(fresh.error());
       context = std::move(*fresh);
     }

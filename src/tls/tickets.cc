@@ -124,15 +124,16 @@ bool UseTicketKeys(SSL_CTX* context, const shm::TicketKeys& keys) {
          SSL_CTX_set_session_ticket_cb(context, GenerateTicket, JudgeTicket, nullptr) == 1;
 }
 
-bool SetTickets(SSL* ssl, bool enabled, uint64_t lifetime_s) {
+bool SetTickets(SSL* ssl, bool enabled, uint32_t count, uint64_t lifetime_s) {
   // OpenSSL cannot write a session that lives for no time.
   if (!enabled || lifetime_s == 0) {
-    // TLS 1.3 would send stateful tickets instead, for a cache that is not there.
+    // TLS 1.3 would send stateful tickets instead (see session_ids.cc).
     SSL_set_options(ssl, SSL_OP_NO_TICKET);
     return SSL_set_num_tickets(ssl, 0) == 1;
   }
   const uintptr_t lifetime = std::min(lifetime_s, kMaxLifetimeS);
-  return SSL_set_ex_data(ssl, LifetimeIndex(), reinterpret_cast<void*>(lifetime)) == 1;
+  return SSL_set_num_tickets(ssl, count) == 1 &&
+         SSL_set_ex_data(ssl, LifetimeIndex(), reinterpret_cast<void*>(lifetime)) == 1;
 }
 
 bool BindSessions(SSL* ssl, std::string_view listener, std::string_view service,

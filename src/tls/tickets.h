@@ -18,9 +18,9 @@ bool UseTicketKeys(SSL_CTX* context, const shm::TicketKeys& keys);
 int TicketKeyCallback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                       EVP_MAC_CTX* mac, int encrypt);
 
-// SetTickets says whether `ssl` gives and takes tickets, and how long one may be used, counted from
-// the handshake that gave it.
-bool SetTickets(SSL* ssl, bool enabled, uint64_t lifetime_s);
+// SetTickets says whether `ssl` gives and takes tickets, how many it gives in TLS 1.3 (older
+// versions have one), and how long one may be used, counted from the handshake that gave it.
+bool SetTickets(SSL* ssl, bool enabled, uint32_t count, uint64_t lifetime_s);
 
 // BindSessions lets sessions of `ssl` be resumed only where listener, service and certificate have
 // the same names, and the policy the same content: a client that proved itself to one listener, or

@@ -184,7 +184,7 @@ Result<Generations::Prepared> Generations::Build(Incoming& incoming) {
       MakeContexts(index.first, std::move(*certificates));
   if (!contexts) return std::unexpected(contexts.error());
   Result<std::vector<tls::PolicyContextPtr>> policies =
-      tls::MakePolicyContexts(*settings, ticket_keys_);
+      tls::MakePolicyContexts(*settings, ticket_keys_, &session_ids_);
   if (!policies) return std::unexpected(policies.error());
 
   Prepared prepared;

@@ -13,6 +13,7 @@
 #include "postern/generation/part.h"
 #include "postern/generation/settings.h"
 #include "postern/os/unique_fd.h"
+#include "postern/shm/session_id_cache.h"
 #include "postern/shm/ticket_keys.h"
 #include "postern/tls/client_contexts.h"
 #include "postern/tls/policy.h"
@@ -42,9 +43,9 @@ struct NumberedSocket {
 class Generations {
  public:
   // With `empty_root` a generation with a server behind a UNIX socket is refused: its path would
-  // lead nowhere.
-  Generations(const shm::TicketKeys& ticket_keys, bool empty_root)
-      : ticket_keys_(ticket_keys), empty_root_(empty_root) {}
+  // lead nowhere. The others outlive this object and what it hands out.
+  Generations(const shm::TicketKeys& ticket_keys, shm::SessionIdCache& session_ids, bool empty_root)
+      : ticket_keys_(ticket_keys), session_ids_(session_ids), empty_root_(empty_root) {}
 
   // Parts and sockets of a generation arrive over several messages.
   void TakeParts(Message message);
@@ -89,6 +90,7 @@ class Generations {
                                                             generation::CertificateIndexPtr index);
 
   const shm::TicketKeys& ticket_keys_;
+  shm::SessionIdCache& session_ids_;
   const bool empty_root_;
   uint64_t incoming_number_ = 0;
   Incoming incoming_;

@@ -40,7 +40,7 @@ uint32_t DirectDescriptors(const Start& start) {
 }
 
 Result<SharedPages> MapPages(const std::vector<os::UniqueFd>& pages, uint32_t worker) {
-  if (pages.size() != 4) return Fail("the master's start message lacks its shared pages");
+  if (pages.size() != 5) return Fail("the master's start message lacks its shared pages");
   Result<os::Mapping> control = os::MapFd(pages[0].get(), os::MapMode::kReadOnly);
   if (!control) return std::unexpected(control.error());
   Result<os::Mapping> counters = os::MapFd(pages[1].get(), os::MapMode::kShared);
@@ -49,12 +49,14 @@ Result<SharedPages> MapPages(const std::vector<os::UniqueFd>& pages, uint32_t wo
   if (!keys) return std::unexpected(keys.error());
   Result<shm::AddressTable> addresses = shm::AddressTable::Map(pages[3].get(), worker);
   if (!addresses) return std::unexpected(addresses.error());
+  Result<shm::SessionIdCache> session_ids = shm::SessionIdCache::Map(pages[4].get());
+  if (!session_ids) return std::unexpected(session_ids.error());
   if (control->size() < sizeof(shm::ControlPage) ||
       counters->size() < sizeof(shm::WorkerCounters)) {
     return Fail("a shared page of the master's is too small");
   }
   return SharedPages{std::move(*control), std::move(*counters), std::move(*keys),
-                     std::move(*addresses)};
+                     std::move(*addresses), std::move(*session_ids)};
 }
 
 }  // namespace
@@ -122,7 +124,7 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
                   .scratch = scratch_,
                   .keywords = &keywords_,
                   .admission = &admission_},
-      generations_(pages_.ticket_keys, start.empty_root),
+      generations_(pages_.ticket_keys, pages_.session_ids, start.empty_root),
       acceptors_(*ring_, timers_, counters_, now_ms_,
                  {.before = [this] { SwitchIfTold(); },
                   .admit = [this](Acceptors::Connection c) { Admit(std::move(c)); }}),

@@ -26,6 +26,7 @@
 #include "postern/shm/address_table.h"
 #include "postern/shm/control_page.h"
 #include "postern/shm/counters.h"
+#include "postern/shm/session_id_cache.h"
 #include "postern/shm/ticket_keys.h"
 #include "postern/worker/protocol.h"
 
@@ -37,6 +38,7 @@ struct SharedPages {
   os::Mapping counters;
   shm::TicketKeys ticket_keys;
   shm::AddressTable addresses;
+  shm::SessionIdCache session_ids;
 };
 
 class WorkerProcess {

@@ -110,6 +110,12 @@ inline constexpr size_t kMaxStapleFile = 16 * 1024;
 // The key that seals and those that open. With the default rotation of 8 hours and a lifetime of 24
 // hours a ticket finds its key as long as it lives.
 inline constexpr size_t kTicketKeys = 4;
+// Tickets that one TLS 1.3 handshake gives: no known client keeps more.
+inline constexpr uint64_t kMaxTicketCount = 8;
+
+// --- Sessions by ID ---
+// 512 octets each, locked in memory: half a gigabyte.
+inline constexpr uint64_t kMaxSessionIds = 1'048'576;
 
 // --- Client addresses ---
 // The table of addresses at most: with one worker 1.2 GB.

@@ -170,9 +170,17 @@ struct Tickets {
   bool enabled = true;
   uint64_t lifetime_s = 86'400;  // RFC 8446 section 4.6.1: at most 604,800
   uint64_t rotate_s = 28'800;
+  uint32_t count = 2;  // of TLS 1.3, in each handshake
   // Keys that several machines share; the first one seals. Empty: keys of this machine's own, made
   // anew every rotate_s.
   std::vector<std::string> files = {};
+  Where where;
+};
+
+// [session_cache]: for clients without tickets.
+struct SessionCache {
+  uint32_t entries = 8'192;     // 0: none
+  uint64_t lifetime_s = 3'600;  // RFC 5246 appendix F.1.4: at most 24 hours
   Where where;
 };
 
@@ -188,6 +196,7 @@ struct Config {
   std::string default_policy = std::string(kDefaultPolicy);  // [tls] policy
   Limits limits;
   Tickets tickets;
+  SessionCache session_cache;
   uint64_t drain_timeout_ms = 30'000;    // [timeouts] drain
   uint64_t prepare_timeout_ms = 10'000;  // [timeouts] prepare: a worker's answer at a reload
 };

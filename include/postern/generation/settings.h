@@ -110,6 +110,7 @@ class Settings {
   const config::AddressLimits& address_limits() const { return address_limits_; }
   uint32_t memory_reserve_mib() const { return memory_reserve_mib_; }
   bool tickets_enabled() const { return tickets_enabled_; }
+  uint32_t ticket_count() const { return ticket_count_; }
   uint64_t ticket_lifetime_s() const { return ticket_lifetime_s_; }
 
  private:
@@ -126,6 +127,7 @@ class Settings {
   config::AddressLimits address_limits_;
   uint32_t memory_reserve_mib_ = 0;
   bool tickets_enabled_ = true;
+  uint32_t ticket_count_ = 0;
   uint64_t ticket_lifetime_s_ = 0;
 };
 using SettingsPtr = std::shared_ptr<const Settings>;

@@ -10,6 +10,7 @@
 #include "postern/base/result.h"
 #include "postern/config/config.h"
 #include "postern/generation/settings.h"
+#include "postern/shm/session_id_cache.h"
 #include "postern/shm/ticket_keys.h"
 
 namespace postern::tls {
@@ -34,15 +35,17 @@ struct ClientPolicy {
 class PolicyContext;
 using PolicyContextPtr = std::shared_ptr<const PolicyContext>;
 
-// Copies out of its arguments, but for `ticket_keys`, which must outlive the context and every
-// handshake begun with it.
+// Copies out of its arguments, but for `ticket_keys` and `session_ids` (null: no sessions by ID),
+// which must outlive the context and every handshake begun with it.
 Result<PolicyContextPtr> MakePolicyContext(const generation::PolicySettings& policy,
                                            const ClientPolicy& clients,
-                                           const shm::TicketKeys& ticket_keys);
+                                           const shm::TicketKeys& ticket_keys,
+                                           shm::SessionIdCache* session_ids = nullptr);
 
 // MakePolicyContexts gives each listener of `settings` its context, by number; those that ask for
 // the same share one.
-Result<std::vector<PolicyContextPtr>> MakePolicyContexts(const generation::Settings& settings,
-                                                         const shm::TicketKeys& ticket_keys);
+Result<std::vector<PolicyContextPtr>> MakePolicyContexts(
+    const generation::Settings& settings, const shm::TicketKeys& ticket_keys,
+    shm::SessionIdCache* session_ids = nullptr);
 
 }  // namespace postern::tls

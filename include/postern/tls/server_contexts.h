@@ -22,6 +22,8 @@ struct ListenerPolicy {
   std::string_view listener;
   std::string_view service;
   bool tickets = true;
+  // How many a TLS 1.3 handshake gives; two for clients that open two connections.
+  uint32_t ticket_count = 2;
   uint64_t ticket_lifetime_s = 86'400;
   // Versions, suites, client certificates; null: the default policy.
   PolicyContextPtr policy = nullptr;

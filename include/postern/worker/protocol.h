@@ -29,7 +29,8 @@ inline constexpr uint64_t kNoDrainLimit = UINT64_MAX;
 
 enum class MessageType : uint32_t {
   // Master to worker.
-  kStart,    // first of all. Descriptors: control page, counters, ticket keys, client addresses
+  // First of all. Descriptors: control page, counters, ticket keys, client addresses, session IDs.
+  kStart,
   kLog,      // log set-up. Descriptor: the destination (also again, after SIGUSR1 or a reload)
   kParts,    // some parts of generation `number`. Descriptors: one per part
   kSockets,  // some listening sockets of generation `number`. Descriptors: one per socket

@@ -75,6 +75,9 @@ TEST_CASE("config: the least configuration has every default") {
   CHECK(config.tickets.enabled);
   CHECK(config.tickets.lifetime_s == 86'400);
   CHECK(config.tickets.rotate_s == 28'800);
+  CHECK(config.tickets.count == 2);
+  CHECK(config.session_cache.entries == 8'192);
+  CHECK(config.session_cache.lifetime_s == 3'600);
   REQUIRE(config.listeners.size() == 1);
   const Listener& listener = config.listeners[0];
   CHECK(listener.name == "imaps");
@@ -146,6 +149,10 @@ prepare = "1m"
 enabled = false
 lifetime = "7d"
 rotate = "1h"
+count = 0
+[session_cache]
+entries = 0
+lifetime = "24h"
 )",
                             kPath);
   REQUIRE(loaded.has_value());
@@ -192,6 +199,9 @@ rotate = "1h"
   CHECK_FALSE(config.tickets.enabled);
   CHECK(config.tickets.lifetime_s == 604'800);
   CHECK(config.tickets.rotate_s == 3'600);
+  CHECK(config.tickets.count == 0);
+  CHECK(config.session_cache.entries == 0);
+  CHECK(config.session_cache.lifetime_s == 86'400);
 }
 
 TEST_CASE("config: idle timeouts follow the service") {
@@ -249,7 +259,7 @@ f:15:9: unknown level "warn" in [log]; did you mean "warning"? known values are 
 TEST_CASE("config: an unknown key near to none is answered with all that there are") {
   CHECK(Faults(WithLeast("[tickets]\ncolour = 1\n")) ==
         "f:9:1: unknown key \"colour\" in [tickets]; use one of \"enabled\", \"lifetime\", "
-        "\"rotate\" or \"files\"\n");
+        "\"rotate\", \"count\" or \"files\"\n");
 }
 
 TEST_CASE("config: ticket keys from files") {
@@ -333,6 +343,9 @@ TEST_CASE("config: values out of range") {
       {"[tickets]\nlifetime = \"8d\"", "write a duration from \"1s\" to \"7d\""},
       {"[tickets]\nlifetime = \"1500ms\"",
        "lifetime in [tickets] is not a whole number of seconds"},
+      {"[tickets]\ncount = 9", "write a whole number from 0 to 8"},
+      {"[session_cache]\nentries = 1048577", "write a whole number from 0 to 1048576"},
+      {"[session_cache]\nlifetime = \"25h\"", "write a duration from \"1s\" to "},
       {"[limits]\nconnections = 0", "write a whole number from 1 to 10000000"},
       {"[limits]\nbuffers = 1000",
        "buffers = 1000 in [limits] is no power of two; write 512 or 1024"},

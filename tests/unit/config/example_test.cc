@@ -88,6 +88,9 @@ TEST_CASE("example: what it shows in comments is true") {
   CHECK(a.tickets.enabled == b.tickets.enabled);
   CHECK(a.tickets.lifetime_s == b.tickets.lifetime_s);
   CHECK(a.tickets.rotate_s == b.tickets.rotate_s);
+  CHECK(a.tickets.count == b.tickets.count);
+  CHECK(a.session_cache.entries == b.session_cache.entries);
+  CHECK(a.session_cache.lifetime_s == b.session_cache.lifetime_s);
 }
 
 TEST_CASE("example: how to reach what runs can be told in spite of faults elsewhere") {

@@ -16,7 +16,7 @@ Image Example() {
   config.limits.handshakes = 300;
   config.limits.memory_reserve_mib = 17;
   config.limits.of_address = {9, 8, 7, 6, 5'000, 4'000, 3'000, {*os::Network::Parse("fd00::/8")}};
-  config.tickets = {false, 3600, 1200};
+  config.tickets = {false, 3600, 1200, 5};
   config.backends.resize(2);
   config.backends[0].name = "imap";
   config.backends[0].connect_timeout_ms = 1500;
@@ -97,6 +97,7 @@ TEST_CASE("settings: what was configured is what a worker reads") {
   REQUIRE(limits.exempt.size() == 1);
   CHECK(limits.exempt[0].ToString() == "fd00::/8");
   CHECK_FALSE(settings.tickets_enabled());
+  CHECK(settings.ticket_count() == 5);
   CHECK(settings.ticket_lifetime_s() == 3600);
 
   REQUIRE(settings.listeners().size() == 2);

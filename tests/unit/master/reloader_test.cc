@@ -28,6 +28,7 @@ struct Running {
     options.control_page_fd = rollout->control_page_fd();
     options.ticket_keys_fd = rollout->control_page_fd();
     options.addresses_fd = rollout->control_page_fd();
+    options.session_ids_fd = rollout->control_page_fd();
     options.spawn = [this](uint32_t id, int channel) { return SpawnFake(behaviours, id, channel); };
     options.log = [this] { return log.ForWorkers(); };
     auto supervised = Supervisor::Create(std::move(options), *rollout);

@@ -34,6 +34,7 @@ struct Cluster {
     options.control_page_fd = rollout->control_page_fd();
     options.ticket_keys_fd = rollout->control_page_fd();  // any descriptor will do
     options.addresses_fd = rollout->control_page_fd();
+    options.session_ids_fd = rollout->control_page_fd();
     options.spawn = [this](uint32_t id, int channel) { return SpawnFake(behaviours, id, channel); };
     options.log = [] { return std::pair(worker::LogSetUp(), STDERR_FILENO); };
     auto supervised = Supervisor::Create(std::move(options), *rollout);
