@@ -51,9 +51,7 @@ void NameListeners(std::vector<config::Listener>& listeners) {
 LoadOutcome LoadGeneration(const std::string& config_path, const LoadRequest& request) {
   // The lists of files and candidates of many certificates are larger than what stays of them, and
   // what the master holds at a fork its workers hold, too.
-  const struct Release {
-    ~Release() { tls::ReleaseFreedMemory(); }
-  } release;
+  const tls::PromptRelease release;
   Configured loaded =
       request.keep ? Configured(config::Loaded{*request.keep, {}}) : config::Load(config_path);
   if (!loaded) return std::unexpected(std::move(loaded.error()));

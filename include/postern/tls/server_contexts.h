@@ -55,8 +55,18 @@ class ServerContexts : public std::enable_shared_from_this<ServerContexts> {
 // builds.
 bool UseMimalloc();
 
-// ReleaseFreedMemory gives back to the system what this thread, and threads that have ended, freed:
-// for after work that took much memory for a moment.
-void ReleaseFreedMemory();
+// While a PromptRelease lives, memory that is freed goes back to the system at once and not when
+// its neighbourhood is next used, which may be never: for work that takes much memory for a moment.
+// One at a time; all threads are affected. Does nothing in sanitizer builds.
+class PromptRelease {
+ public:
+  PromptRelease();
+  PromptRelease(const PromptRelease&) = delete;
+  PromptRelease& operator=(const PromptRelease&) = delete;
+  ~PromptRelease();
+
+ private:
+  long delay_ = 0;
+};
 
 }  // namespace postern::tls
