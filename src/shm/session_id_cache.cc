@@ -43,7 +43,7 @@ uint64_t SlotsIn(const os::Mapping& mapping) {
 SessionSlot* SetOf(os::Mapping& mapping, uint64_t number) {
   auto* slots =
       reinterpret_cast<SessionSlot*>(mapping.mutable_bytes().data() + sizeof(SessionIdHeader));
-  return slots + (number & (SlotsIn(mapping) / kWays - 1)) * kWays;
+  return slots + (number & (SlotsIn(mapping) / kSetSlots - 1)) * kSetSlots;
 }
 
 uint64_t NumberOf(Bytes id) {
@@ -81,7 +81,7 @@ bool Empty(const SessionSlot& slot) { return slot.words[0].load(std::memory_orde
 void Sweep(os::Mapping& mapping, uint64_t now_s) {
   SessionIdHeader& header = HeaderOf(mapping);
   SessionSlot* set = SetOf(mapping, header.sweep.fetch_add(1, std::memory_order_relaxed));
-  for (size_t i = 0; i < kWays; ++i) {
+  for (size_t i = 0; i < kSetSlots; ++i) {
     const uint64_t state = set[i].state.load(std::memory_order_acquire);
     if (!Empty(set[i]) && Expired(header, state, now_s)) WipeSlot(set[i], state, now_s);
   }
@@ -167,7 +167,7 @@ bool Sealed(const SlotContent& content) {
 }
 
 Result<SessionIdCacheMaster> SessionIdCacheMaster::Create(uint32_t entries, uint64_t lifetime_s) {
-  const uint64_t slots = entries == 0 ? 0 : std::bit_ceil(std::max<uint64_t>(entries, kWays));
+  const uint64_t slots = entries == 0 ? 0 : std::bit_ceil(std::max<uint64_t>(entries, kSetSlots));
   auto fd =
       os::MakeShared("postern-sessions", sizeof(SessionIdHeader) + slots * sizeof(SessionSlot));
   if (!fd) return std::unexpected(fd.error());
@@ -246,8 +246,8 @@ bool SessionIdCache::Store(Bytes id, Bytes session, uint64_t now_s) {
     uint64_t state;
     bool empty;
   };
-  std::array<Place, kWays> places;
-  for (size_t i = 0; i < kWays; ++i) {
+  std::array<Place, kSetSlots> places;
+  for (size_t i = 0; i < kSetSlots; ++i) {
     places[i] = {&set[i], set[i].state.load(std::memory_order_acquire), Empty(set[i])};
   }
   std::ranges::sort(places, {}, [](const Place& place) {
@@ -276,7 +276,7 @@ std::optional<size_t> SessionIdCache::Find(Bytes id, std::span<std::byte, kStore
   if (enabled() && !id.empty() && id.size() <= kSessionId) {
     SessionSlot* set = SetOf(mapping_, NumberOf(id));
     Copy content;
-    for (size_t i = 0; i < kWays; ++i) {
+    for (size_t i = 0; i < kSetSlots; ++i) {
       const uint64_t state = set[i].state.load(std::memory_order_acquire);
       if (!Read(set[i], state, content) || !Holds(content, id) || !Sealed(content)) continue;
       if (Expired(header, state, now_s)) {
@@ -296,7 +296,7 @@ void SessionIdCache::Forget(Bytes id, uint64_t now_s) {
   if (!enabled() || id.empty() || id.size() > kSessionId) return;
   SessionSlot* set = SetOf(mapping_, NumberOf(id));
   Copy content;
-  for (size_t i = 0; i < kWays; ++i) {
+  for (size_t i = 0; i < kSetSlots; ++i) {
     const uint64_t state = set[i].state.load(std::memory_order_acquire);
     if (Read(set[i], state, content) && Holds(content, id)) WipeSlot(set[i], state, now_s);
   }

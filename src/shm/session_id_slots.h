@@ -22,7 +22,7 @@ namespace postern::shm {
 
 inline constexpr uint64_t kSessionIdLayout = 0x3130'4449'5353'5350;  // "PSSSID01"
 inline constexpr uint64_t kAbandonedS = 2;
-inline constexpr size_t kWays = 4;  // slots of a set
+inline constexpr size_t kSetSlots = 4;  // slots of a set
 
 struct SlotContent {
   uint64_t id_size = 0;  // 0: the slot holds nothing
@@ -43,7 +43,7 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 struct alignas(64) SessionIdHeader {
   uint64_t layout;
-  uint64_t slots;  // a multiple of kWays, and that a power of two; or 0
+  uint64_t slots;  // a multiple of kSetSlots, and that a power of two; or 0
   std::atomic<uint64_t> lifetime_s;
   std::atomic<uint64_t> sweep;  // the set whose expired sessions are wiped next
   alignas(64) std::atomic<uint64_t> hits;

@@ -134,10 +134,11 @@ TEST_CASE("session IDs: one that is too large is not kept", "[shm][session_ids]"
 
 TEST_CASE("session IDs: in a full set the oldest goes", "[shm][session_ids]") {
   Shared shared;
-  for (uint32_t i = 0; i < kWays; ++i) REQUIRE(StoreIn(shared.cache, MakeId(5, i), i, kNowS + i));
+  for (uint32_t i = 0; i < kSetSlots; ++i)
+    REQUIRE(StoreIn(shared.cache, MakeId(5, i), i, kNowS + i));
   REQUIRE(StoreIn(shared.cache, MakeId(5, 99), 99, kNowS + 10));
   CHECK_FALSE(FindIn(shared.cache, MakeId(5, 0), kNowS + 10));
-  for (uint32_t i = 1; i < kWays; ++i) {
+  for (uint32_t i = 1; i < kSetSlots; ++i) {
     CHECK(FindIn(shared.cache, MakeId(5, i), kNowS + 10) == SessionFor(i));
   }
   CHECK(FindIn(shared.cache, MakeId(5, 99), kNowS + 10) == SessionFor(99));
@@ -237,7 +238,7 @@ TEST_CASE("session IDs: a worker killed at any step harms nobody", "[shm][sessio
   const int step = GENERATE(0, 1, 2, 3);
   Shared shared(4);  // one set
   Raw raw(shared.master.fd());
-  for (uint32_t i = 0; i < kWays; ++i) REQUIRE(StoreIn(shared.cache, MakeId(0, i), i));
+  for (uint32_t i = 0; i < kSetSlots; ++i) REQUIRE(StoreIn(shared.cache, MakeId(0, i), i));
 
   SessionSlot& slot = raw.at(0);
   const Id killed = MakeId(0, 77);
@@ -254,7 +255,7 @@ TEST_CASE("session IDs: a worker killed at any step harms nobody", "[shm][sessio
 
   // The rest of the set is found, and stored into.
   CHECK(FindIn(shared.cache, killed) == (step == 3 ? std::optional(SessionFor(77)) : std::nullopt));
-  for (uint32_t i = 1; i < kWays; ++i) {
+  for (uint32_t i = 1; i < kSetSlots; ++i) {
     CHECK(FindIn(shared.cache, MakeId(0, i)) == SessionFor(i));
   }
   for (uint32_t i = 10; i < 13; ++i) REQUIRE(StoreIn(shared.cache, MakeId(0, i), i, kNowS + 1));
@@ -274,7 +275,7 @@ TEST_CASE("session IDs: all slots of a set claimed by the dead are no obstacle",
           "[shm][session_ids]") {
   Shared shared(4);
   Raw raw(shared.master.fd());
-  for (size_t i = 0; i < kWays; ++i) {
+  for (size_t i = 0; i < kSetSlots; ++i) {
     REQUIRE(Claim(raw.at(i), raw.at(i).state.load(), kNowS) != 0);
   }
   CHECK_FALSE(StoreIn(shared.cache, MakeId(0, 1), 1));
