@@ -142,7 +142,7 @@ void Acceptors::OnAccept(Acceptor& acceptor, ring::Completion completion) {
   }
   if (completion.more()) return;
   if (acceptor.retired) {
-    Reap(acceptor);
+    Reap(acceptor, true);
   } else {
     Arm(acceptor);
   }
@@ -209,18 +209,24 @@ void Acceptors::Retire(Acceptor& acceptor) {
   if (acceptor.operation.in_flight()) {
     ring_.Cancel(acceptor.operation);  // Reap follows with its last completion
   } else {
-    Reap(acceptor);
+    Reap(acceptor, false);
   }
 }
 
 // Takes what waits in the queue of a socket that accepts no more. The master closes its descriptor
 // after all workers have answered, so nobody is reset who came before the switch.
-void Acceptors::Reap(Acceptor& acceptor) {
-  if (leave_queues_) acceptor.fd.Reset();
+//
+// Where another process has the socket, too, its queue is that one's, but for one thing: a
+// connection that arrives wakes one of those who wait in accept. It may have been us, just before
+// the cancellation, and then nobody wakes the other for it. So who `was_waiting` looks.
+void Acceptors::Reap(Acceptor& acceptor, bool was_waiting) {
+  if (leave_queues_ && !was_waiting) acceptor.fd.Reset();
   while (acceptor.fd.valid()) {
     os::UniqueFd fd(::accept4(acceptor.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd.valid()) {
       Take(acceptor, std::move(fd));
+      // With little room one was waited for, so that no more than one was missed.
+      if (leave_queues_ && one_by_one_) acceptor.fd.Reset();
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;

@@ -49,7 +49,7 @@ class Acceptors {
   // hold descriptors that the others need.
   void SetRoom(size_t room);
   // Stop retires all sockets. With `leave_queues` another process has them, too: who waits in their
-  // queues is left to that one.
+  // queues is left to that one, but for those whose arrival only this process was told of.
   void Stop(bool leave_queues);
   // No socket is left, retired ones included.
   bool empty() const { return acceptors_.empty(); }
@@ -60,7 +60,7 @@ class Acceptors {
   struct Acceptor;
   void Arm(Acceptor& acceptor);
   void Retire(Acceptor& acceptor);
-  void Reap(Acceptor& acceptor);
+  void Reap(Acceptor& acceptor, bool was_waiting);
   void OnAccept(Acceptor& acceptor, ring::Completion completion);
   void Take(Acceptor& acceptor, os::UniqueFd fd);
   void BackOff(int error_number);

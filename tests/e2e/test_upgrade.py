@@ -5,6 +5,7 @@ Shows, of row D6, that SIGUSR2 starts the new program with the listening sockets
 drains when it serves and goes on when it does not; of row D4, that tickets outlive it.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -418,6 +419,21 @@ def test_workers_of_a_retired_master_that_is_killed_end_with_their_connections(p
     for pid in workers:
         wait_for(lambda pid=pid: not alive(pid), "the orphaned workers to end")
     greeted(port, postern.authority.context()).close()
+
+
+def test_who_comes_as_the_old_one_retires_waits_for_nobody(postern, server):
+    """An arrival wakes one of the processes that accept from a queue; it must not be lost with one that gives up."""
+    port = postern.serve(server.server)
+    postern.start()
+    context = postern.authority.context()
+    with concurrent.futures.ThreadPoolExecutor() as beside:
+        for _ in range(scale(10, 4)):
+            upgrade = beside.submit(postern.upgrade)
+            # One at a time, so that no later arrival wakes anybody for an earlier one.
+            while not upgrade.done():
+                greeted(port, context).close()
+            upgrade.result()
+            greeted(port, context).close()
 
 
 def test_stop_now_ends_retired_ones_too(postern, server):
