@@ -78,6 +78,8 @@ def test_the_first_client_of_each_worker_hears_what_the_server_offers(postern, s
     # A reload asks anew.
     server.keywords = ["HELP"]
     postern.reload()
+    # What was known before serves until the answer is there.
+    postern.wait_for_lines("keywords learned", 4)
     for _ in range(MANY_TURNS):
         assert offered(port) == {"HELP", "STARTTLS"}
 

@@ -34,8 +34,8 @@ class Hammer:
 
     def _start(self):
         thread = threading.Thread(target=self._run, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)  # Only now can it be waited for.
 
     def wait_for_more(self, count):
         """Waits until `count` further connections were served (or one was not)."""

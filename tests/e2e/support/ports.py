@@ -1,9 +1,16 @@
 """Free ports for servers, below the range that the kernel gives to outgoing connections."""
 
+import os
 import random
+import re
 import socket
 
 FIRST, LAST = 20000, 30000
+# Test processes that run side by side (pytest-xdist calls them gw0, gw1 ...) have ports of their own, so
+# that a port which one of them gives up stays free.
+if _process := re.search(r"\d+$", os.environ.get("PYTEST_XDIST_WORKER", "")):
+    FIRST += 2000 * (int(_process[0]) % 5)
+    LAST = FIRST + 2000
 _given = set()
 
 
