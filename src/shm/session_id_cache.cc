@@ -83,7 +83,9 @@ void Sweep(os::Mapping& mapping, uint64_t now_s) {
   SessionSlot* set = SetOf(mapping, header.sweep.fetch_add(1, std::memory_order_relaxed));
   for (size_t i = 0; i < kSetSlots; ++i) {
     const uint64_t state = set[i].state.load(std::memory_order_acquire);
-    if (!Empty(set[i]) && Expired(header, state, now_s)) WipeSlot(set[i], state, now_s);
+    // A worker that was killed while it wiped has left the rest behind, in a slot that is busy.
+    const bool something = !Empty(set[i]) || IsBusy(state);
+    if (something && Expired(header, state, now_s)) WipeSlot(set[i], state, now_s);
   }
 }
 

@@ -225,7 +225,12 @@ TEST_CASE("session IDs: locked, not dumped, not inherited", "[shm][session_ids]"
     if (!ours || !line.starts_with("VmFlags:")) continue;
     ours = false;
     ++regions;
-    for (const char* flag : {" dd", " dc", " lo"}) {
+#ifdef POSTERN_SANITIZED  // whose runtimes make nothing of mlock
+    const std::vector<const char*> flags = {" dd", " dc"};
+#else
+    const std::vector<const char*> flags = {" dd", " dc", " lo"};
+#endif
+    for (const char* flag : flags) {
       INFO(flag << " in " << line);
       CHECK(line.find(flag) != std::string::npos);
     }
@@ -269,6 +274,24 @@ TEST_CASE("session IDs: a worker killed at any step harms nobody", "[shm][sessio
   for (uint32_t i = 20; i < 24; ++i) {
     CHECK(FindIn(shared.cache, MakeId(0, i), kNowS + kAbandonedS + 24) == SessionFor(i));
   }
+}
+
+TEST_CASE("session IDs: what a worker killed in wiping left behind is swept",
+          "[shm][session_ids]") {
+  Shared shared(4);
+  Raw raw(shared.master.fd());
+  REQUIRE(StoreIn(shared.cache, MakeId(0, 1), 1));
+  SessionSlot* slot = &raw.at(0);
+  for (size_t i = 1; i < kSetSlots; ++i) {
+    if (raw.at(i).words[0].load() != 0) slot = &raw.at(i);
+  }
+  REQUIRE(Claim(*slot, slot->state.load(), kNowS) != 0);
+  slot->words[0].store(0);
+  REQUIRE(Content(shared.master.fd()).find(SessionFor(1)) != std::string::npos);
+  // Long after, other sessions pass by.
+  const uint64_t later_s = kNowS + 1'000'000;
+  for (uint32_t i = 2; i < 4; ++i) REQUIRE(StoreIn(shared.cache, MakeId(0, i), i, later_s));
+  CHECK(Content(shared.master.fd()).find(SessionFor(1)) == std::string::npos);
 }
 
 TEST_CASE("session IDs: all slots of a set claimed by the dead are no obstacle",
@@ -332,7 +355,7 @@ TEST_CASE("session IDs: processes killed at random leave nothing wrong", "[shm][
       int status = 0;
       REQUIRE(::waitpid(child, &status, 0) == child);
       // Not one found a session that was not the one stored.
-      CHECK(WIFSIGNALED(status));
+      CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
     }
     for (uint32_t n = 0; n < 64; ++n) {
       const auto found = FindIn(shared.cache, MakeId(static_cast<uint8_t>(n), n), now_s);
