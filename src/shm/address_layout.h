@@ -7,6 +7,7 @@
 // about to be changed is claimed: bit 63, the worker's number, and the tag that it had.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -58,14 +59,18 @@ struct SlotState {
 static_assert(sizeof(SlotState) == 32 && std::atomic<uint64_t>::is_always_lock_free &&
               std::atomic<uint32_t>::is_always_lock_free);
 
-struct alignas(64) AddressTableHeader {
+// A cache line, so that the sets of tags behind it are one each. Not aligned by its type: copies of
+// it lie wherever there is room.
+struct AddressTableHeader {
   uint64_t layout = kAddressTableLayout;
   SipKey key{};
   uint32_t slots = 0;    // a power of two, at least kWays
   uint32_t workers = 0;  // counts in each slot
   uint32_t stride = 0;   // octets of a slot
   uint32_t reserved = 0;
+  std::array<uint64_t, 3> unused{};
 };
+static_assert(sizeof(AddressTableHeader) == 64);
 
 constexpr uint32_t StrideFor(uint32_t workers) {
   const size_t size = sizeof(SlotState) + size_t{workers} * sizeof(uint32_t);
