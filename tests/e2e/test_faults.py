@@ -183,6 +183,8 @@ def test_master_killed_in_the_midst_of_a_reload_is_replaced(serving):
 @pytest.mark.parametrize("limit, reason", [
     (resource.RLIMIT_FSIZE, "memory"), (resource.RLIMIT_NOFILE, "Too many open files")])
 def test_no_memory_or_descriptors_for_a_new_generation_refuses_the_reload(serving, limit, reason):
+    if limit == resource.RLIMIT_NOFILE and b"__asan_init" in program().read_bytes():
+        pytest.skip("the undefined-behaviour sanitizer takes objects for none when it can open no pipe")
     postern, port, before = serving
     context = postern.authority.context()
     allowed = resource.prlimit(postern.process.pid, limit)

@@ -4,12 +4,15 @@ Shows of row E5 the notifications (READY, RELOADING, STOPPING, WATCHDOG, MAINPID
 file.
 """
 
+import contextlib
 import os
+import queue
 import re
 import shutil
 import signal
 import socket
 import struct
+import threading
 import time
 
 import pytest
@@ -29,14 +32,24 @@ class ServiceManager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.bind(str(self.path))
-        self.socket.settimeout(DEADLINE_S)
+        self._messages = queue.SimpleQueue()
+        # As systemd does: what is sent to a full socket is lost.
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        with contextlib.suppress(OSError):
+            while True:
+                octets, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12))
+                if not octets:
+                    return  # shut down
+                self._messages.put((octets, ancillary))
 
     def take(self):
         return self.take_with_sender()[0]
 
     def take_with_sender(self):
         """A message, and the process that sent it: systemd believes the main process alone."""
-        octets, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12))
+        octets, ancillary = self._messages.get(timeout=DEADLINE_S)
         [(_, kind, data)] = ancillary
         assert kind == socket.SCM_CREDENTIALS
         return dict(line.split("=", 1) for line in octets.decode().splitlines()), struct.unpack("3i", data)[0]
@@ -51,6 +64,7 @@ class ServiceManager:
         return self
 
     def __exit__(self, *_):
+        self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
 

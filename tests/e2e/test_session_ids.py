@@ -14,6 +14,7 @@ import pytest
 
 from support.backends import LineServer
 from support.clients import run
+from support.postern import program
 from support.tls import connect, read_exactly
 from support.waiting import wait_for
 
@@ -212,7 +213,7 @@ def test_keys_rotate_on_a_timer(postern, authority, server):
     context = authority.context(V12)
     session = visit(port, context)[1]
     wait_for(lambda: len(postern.lines("ticket keys rotated")) >= 4, "four rotations", deadline=60)
-    assert not visit(port, context, session)[0]
+    wait_for(lambda: not visit(port, context, session)[0], "the ticket's key to be gone")
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
@@ -250,7 +251,9 @@ def test_secrets_are_locked_and_not_dumped(postern, server, name):
     postern.serve(server.server)
     postern.start()
     wanted = {"dd", "dc"}  # not dumped, not inherited by forks
-    if not [line for line in postern.lines() if "not locked in memory" in line["event"]]:
+    # A sanitizer makes nothing of mlock.
+    sanitized = b"__asan_init" in program().read_bytes()
+    if not sanitized and not [line for line in postern.lines() if "not locked in memory" in line["event"]]:
         wanted.add("lo")
     for pid in [postern.process.pid, *postern.worker_pids()]:
         found = flags_of(pid, name)
