@@ -232,6 +232,7 @@ def test_each_connection_leaves_one_line(site):
                 "tls_version": "TLSv1.3", "resumed": "false", "certificate": "localhost", "backend": "imap",
                 "server": f"127.0.0.1:{site.mail.dovecot.port('imap')}", "generation": "1"}
     assert expected.items() <= line.items()
-    assert line["how"] in ("server-closed", "client-closed")
+    # Python's client goes without close_notify; who is first is the machine's affair.
+    assert line["how"] in ("server-closed", "client-closed", "client-truncated")
     assert line["cipher"].startswith("TLS_") and line["process"].startswith("worker/")
     assert int(line["bytes_in"]) > 20 and int(line["bytes_out"]) > 100 and float(line["duration"]) >= 0
