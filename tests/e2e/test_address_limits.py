@@ -14,8 +14,8 @@ import time
 import pytest
 
 from support.backends import Backend, LineServer
-from support.postern import program
 from support.process import alive
+from support.sanitizers import needs_no_descriptors
 from support.tls import Wire, connect, read_to_end
 from support.waiting import scale, wait_for
 
@@ -367,8 +367,7 @@ def limit_descriptors(pid, soft):
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.skipif(b"__asan_init" in program().read_bytes(),
-                    reason="the undefined-behaviour sanitizer takes objects for none when it can open no pipe")
+@needs_no_descriptors
 def test_without_descriptors_accepting_stops_is_told_once_and_begins_again(postern, server):
     postern.config["process"]["user"] = pwd.getpwuid(os.getuid()).pw_name  # whose limits we may set
     # With so little room connections are accepted one by one, each by the limit of its moment; a multishot

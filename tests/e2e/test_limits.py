@@ -16,6 +16,7 @@ from support.backends import Backend, Deaf, LineServer, closed_port
 from support.clients import Dialog, curl
 from support.demo import DemoServer
 from support.process import resident_kib
+from support.sanitizers import needs_no_descriptors
 from support.tls import connect, cut_off, read_exactly, read_to_end
 from support.waiting import scale, wait_for
 
@@ -193,6 +194,7 @@ def test_at_the_connection_limit_accepting_stops_and_resumes(postern):
         postern.wait_idle()
 
 
+@needs_no_descriptors
 @pytest.mark.parametrize("files", [128, 400])
 def test_used_up_descriptors_are_survived(postern, files):
     """More come than there are descriptors for: who waits is served later, and all is well behind it."""

@@ -10,10 +10,8 @@ import pathlib
 import pytest
 
 from support.backends import LineServer
-from support.postern import program
+from support.sanitizers import SANITIZED
 from support.tls import connect, read_exactly
-
-SANITIZED = b"__asan_init" in program().read_bytes() if program().exists() else False
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ from support import TOP
 from support.backends import LineServer
 from support.postern import program
 from support.process import alive
+from support.sanitizers import SANITIZED
 from support.tls import connect, read_exactly
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="dropping privileges takes root")
 
-SANITIZED = b"__asan_init" in program().read_bytes() if program().exists() else False
 needs_whole_sandbox = pytest.mark.skipif(SANITIZED, reason="sanitizers need files and processes")
 
 # Of linux/capability.h.
