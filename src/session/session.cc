@@ -384,6 +384,7 @@ void Session::Finish(How how, bool reset_backend) {
   client_.Keep({});
   opening_ = nullptr;
   link_ = nullptr;
+  logins_ = nullptr;
   io_.timers.Arm(timer_, io_.now_ms + kFinishMs);
 }
 
@@ -396,6 +397,7 @@ void Session::Close(How how, bool reset_backend) {
   handshake_ = nullptr;
   opening_ = nullptr;
   link_ = nullptr;
+  logins_ = nullptr;
   client_.Keep({});
   Log();
 }

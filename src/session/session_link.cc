@@ -233,6 +233,9 @@ void Session::LinkFailed(mail::BackendFailure failure, const std::string& detail
 void Session::LetThrough() {
   const std::unique_ptr<BackendLink> link = std::move(link_);
   if (state_ == State::kConnecting) ServerReady();
+  WatchLogins(link->dialog != nullptr);
+  HeardFromServer(AsBytes(link->from_server));
+  if (logins_ != nullptr) logins_->TakeClient(AsBytes(link->from_client));
   if (backend_.Say(link->from_client) && client_.Say(link->from_server)) {
     bytes_out_ += link->from_server.size();
     io_.counters.bytes_to_clients.Add(link->from_server.size());

@@ -32,7 +32,7 @@ std::string_view ToString(Refusal refusal);  // "denied": for logs and metrics
 enum class Fault : uint8_t {
   kHandshake,
   kDialog,  // before TLS
-  kLogin,   // for whoever reads logins: the relay does not
+  kLogin,   // refused by the server
 };
 inline constexpr size_t kFaults = static_cast<size_t>(Fault::kLogin) + 1;
 std::string_view ToString(Fault fault);  // "handshake"

@@ -17,6 +17,7 @@
 #include "postern/generation/settings.h"
 #include "postern/mail/backend_dialog.h"
 #include "postern/mail/client_dialog.h"
+#include "postern/mail/login_watch.h"
 #include "postern/mail/proxy_header.h"
 #include "postern/mail/replies.h"
 #include "postern/os/socket_address.h"
@@ -184,6 +185,8 @@ class Session final : private relay::StreamOwner {
   // Relay (session_relay.cc)
   void RelayToBackend(const ring::Slot& slot, MutableBytes wire);
   void RelayToClient(const ring::Slot& slot, MutableBytes wire);
+  void WatchLogins(bool greeted);
+  void HeardFromServer(Bytes octets);
 
   // Decisions (session.cc)
   void Decide();
@@ -276,6 +279,8 @@ class Session final : private relay::StreamOwner {
   std::shared_ptr<tls::ClientContexts> client_contexts_;  // until the link is made
   // What a session needs until the client's octets may flow; null where they flow at once.
   std::unique_ptr<BackendLink> link_;
+  // Reads along until the client has logged in; null from then on, and where nobody logs in.
+  std::unique_ptr<mail::LoginWatch> logins_;
 };
 
 // SessionTable owns a worker's sessions.
