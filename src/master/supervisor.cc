@@ -74,7 +74,7 @@ Status Supervisor::MakeSlots() {
     if (!page) return std::unexpected(page.error());
     slot.counters_fd = std::move(*fd);
     slot.counters_page = std::move(*page);
-    new (slot.counters_page.mutable_bytes().data()) shm::WorkerCounters();
+    slot.counters = new (slot.counters_page.mutable_bytes().data()) shm::WorkerCounters();
   }
   return {};
 }
@@ -175,9 +175,7 @@ uint32_t Supervisor::running() const {
 
 WorkerView Supervisor::View(uint32_t worker) const {
   const Slot& slot = slots_[worker];
-  const auto* counters =
-      std::launder(reinterpret_cast<const shm::WorkerCounters*>(slot.counters_page.bytes().data()));
-  return {slot.id, slot.pid, slot.cpu, slot.state, slot.started_ms, slot.restarts, counters};
+  return {slot.id, slot.pid, slot.cpu, slot.state, slot.started_ms, slot.restarts, slot.counters};
 }
 
 void Supervisor::AddPollFds(std::vector<pollfd>& fds) const {
@@ -284,6 +282,7 @@ void Supervisor::Reap(uint64_t now_ms) {
 
 void Supervisor::Buried(Slot& slot, int status, uint64_t now_ms) {
   if (options_.bury) options_.bury(slot.id);
+  slot.counters->ForgetHeld();
   const std::string how = DescribeExit(status);
   const uint64_t lived_ms = now_ms - std::min(now_ms, slot.started_ms);
   const bool expected = !restarting_ && WIFEXITED(status) && WEXITSTATUS(status) == 0;

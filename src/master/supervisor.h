@@ -127,6 +127,7 @@ class Supervisor {
     Heartbeat heartbeat{HeartbeatTimes()};
     os::UniqueFd counters_fd;
     os::Mapping counters_page;
+    shm::WorkerCounters* counters = nullptr;  // in it
   };
 
   Supervisor(SupervisorOptions options, WorkerEvents& events)

@@ -132,12 +132,7 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
       channel_poll_(this, ring::Calls<&WorkerProcess::OnChannel>),
       drain_timer_(this, [](void* self) { static_cast<WorkerProcess*>(self)->OnDrainTimeout(); }),
       memory_(os::MemoryWatch::Open()),
-      memory_timer_(this, [](void*) {}) {
-  // The gauges of a predecessor that died are not ours.
-  counters_.connections.Set(0);
-  counters_.handshaking.Set(0);
-  counters_.generation.Set(0);
-}
+      memory_timer_(this, [](void*) {}) {}
 
 WorkerProcess::~WorkerProcess() = default;
 

@@ -141,8 +141,12 @@ def test_reload_works_after_a_worker_was_replaced(postern, server):
     postern.reload()
     pid = postern.workers()[1]["pid"]
     send_signal(pid, signal.SIGKILL)
-    wait_for(lambda: postern.workers()[1]["state"] == "serving" and postern.workers()[1]["pid"] != pid,
-             "a replacement")
+
+    def replaced():
+        worker = postern.workers()[1]  # looked at once: between two looks it may have died
+        return worker["state"] == "serving" and worker["pid"] != pid
+
+    wait_for(replaced, "a replacement")
     assert postern.workers()[1]["generation"] == 2
     postern.reload()
     assert [worker["generation"] for worker in postern.workers()] == [3, 3]

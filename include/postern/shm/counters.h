@@ -36,9 +36,17 @@ inline constexpr size_t kFaultKinds = 4;
 // Ends of dialogs before TLS; their numbers are mail::DialogEnd's.
 inline constexpr size_t kDialogEndKinds = 16;
 
-// Counters survive the worker's death: its successor goes on counting in the same page, after it
-// has set the gauges (marked so) to zero.
+// Counters survive the worker's death: its successor goes on counting in the same page, in which
+// the master has set the gauges (marked so) to zero.
 struct WorkerCounters {
+  // What a dead worker held. Call it after the process has been waited for and before its successor
+  // starts, which is thus never seen with its predecessor's connections.
+  void ForgetHeld() {
+    connections.Set(0);
+    handshaking.Set(0);
+    generation.Set(0);
+  }
+
   Counter connections;                          // gauge: clients held now
   Counter handshaking;                          // gauge: of these, not yet through the handshake
   Counter accepted;                             // connections taken
