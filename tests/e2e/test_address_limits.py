@@ -14,6 +14,7 @@ import time
 import pytest
 
 from support.backends import Backend, LineServer
+from support.leftovers import leaving_nothing
 from support.process import alive
 from support.sanitizers import needs_no_descriptors
 from support.tls import Wire, connect, read_to_end
@@ -304,7 +305,7 @@ def test_slow_clients_are_ended_in_time_while_others_are_served(postern, server)
     postern.start()
     context = postern.authority.context()
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)
-    with contextlib.ExitStack() as stack:
+    with leaving_nothing(postern), contextlib.ExitStack() as stack:
         slow = [stack.enter_context(plain(port)) for _ in range(count)]
         silent = slow[: count // 5]
         dripping = slow[count // 5:]
@@ -327,7 +328,7 @@ def test_a_reader_that_never_reads_is_cut_off(postern):
     with Backend() as backend:
         port = postern.serve(backend.server, "imap", unread_timeout="2s", idle_timeout="1h")
         postern.start()
-        with connect(port, postern.authority.context()) as client:
+        with leaving_nothing(postern), connect(port, postern.authority.context()) as client:
             client.sendall(b"a FETCH\r\n")
             behind = backend.accept()
             assert behind.recv(100)
@@ -377,7 +378,7 @@ def test_without_descriptors_accepting_stops_is_told_once_and_begins_again(poste
     postern.start()
     context = postern.authority.context()
     before, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with connect(port, context) as held:
+    with leaving_nothing(postern), connect(port, context) as held:
         assert held.recv(100)
         workers = postern.worker_pids()
         for pid in workers:

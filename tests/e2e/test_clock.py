@@ -13,6 +13,7 @@ import ssl
 import pytest
 
 from support.backends import LineServer
+from support.leftovers import leaving_nothing
 from support.sanitizers import SANITIZED
 from support.tls import connect, read_exactly
 from support.waiting import wait_for
@@ -83,7 +84,7 @@ def test_a_clock_set_forward_and_back_cuts_nobody_off(postern, directory, versio
         port = postern.serve(server.server)
         postern.start()
         workers = sorted(postern.worker_pids())
-        with greeted(port, context) as held:
+        with leaving_nothing(postern), greeted(port, context) as held:
             assert answered(held, b"before")
             first = held.session
             ended = 0

@@ -15,6 +15,7 @@ import pytest
 from support.backends import Backend, Deaf, LineServer, closed_port
 from support.clients import Dialog, curl
 from support.demo import DemoServer
+from support.leftovers import leaving_nothing
 from support.process import resident_kib
 from support.sanitizers import needs_no_descriptors
 from support.tls import connect, cut_off, read_exactly, read_to_end
@@ -203,7 +204,7 @@ def test_used_up_descriptors_are_survived(postern, files):
         port = postern.serve(server.server, handshake_timeout="200s")
         postern.start()
         context = postern.authority.context()
-        with contextlib.ExitStack() as stack:
+        with leaving_nothing(postern), contextlib.ExitStack() as stack:
             raw = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(500)]
             wait_for(lambda: all(worker["accept_paused"] > 0 for worker in postern.workers()),
                      "the descriptors to be used up")

@@ -314,3 +314,15 @@ def test_the_documented_list_of_calls_is_the_one_in_force():
     for row in re.findall(r"^\| (`.*?) \|", text, re.M):
         documented |= set(re.findall(r"`(\w+)`", row))
     assert documented == allowed | filtered
+
+
+def test_the_documented_operations_of_the_ring_are_those_in_force():
+    source = (TOP / "src/ring/restrictions.cc").read_text()
+    allowed = set(re.findall(r"^    IORING_OP_(\w+),", source, re.M))
+    if "kOpFixedFdInstall" in source:
+        allowed.add("FIXED_FD_INSTALL")
+    text = (TOP / "docs/sandbox.md").read_text().split("\n## The ring", 1)[1].split("\n## ", 1)[0]
+    documented = set()
+    for row in re.findall(r"^\| (`.*?) \|", text, re.M):
+        documented |= set(re.findall(r"`(\w+)`", row))
+    assert len(allowed) > 5 and documented == allowed

@@ -14,6 +14,7 @@ import pytest
 
 from support.backends import LineServer
 from support.clients import run
+from support.leftovers import Holdings, wait_until_nothing_is_left
 from support.sanitizers import SANITIZED
 from support.tls import connect, read_exactly
 from support.waiting import wait_for
@@ -91,6 +92,7 @@ def test_killing_workers_at_work_leaves_the_cache_good(postern, authority, serve
     port = postern.serve(server.server)
     postern.start()
     context = ticketless(authority)
+    before = Holdings(postern)
     for _ in range(3):
         victim = postern.workers()[0]["pid"]
         for i in range(20):
@@ -104,6 +106,7 @@ def test_killing_workers_at_work_leaves_the_cache_good(postern, authority, serve
             w["state"] == "serving" for w in postern.workers()), "a successor", deadline=60)
     session = visit(port, context)[1]
     resumes_on_every_worker(postern, port, context, session)
+    wait_until_nothing_is_left(postern, before)
 
 
 def test_clients_with_tickets_do_not_use_the_cache(postern, authority, server):

@@ -16,6 +16,7 @@ import subprocess
 import pytest
 
 from support.backends import LineServer
+from support.leftovers import Holdings, wait_until_nothing_is_left
 from support.load import Hammer, in_own_thread
 from support.postern import program
 from support.process import alive, send_signal, state
@@ -89,6 +90,9 @@ def test_twenty_upgrades_under_load_refuse_and_lose_nobody(postern, server):
     port = postern.serve(server.server)
     postern.start()
     context = postern.authority.context()
+    postern.upgrade()  # so that who is first and who is last were started in the same way
+    wait_for(lambda: not retired(postern), "the first of all to end")
+    before = Holdings(postern)
     first = postern.process.pid
     with Hammer(port, context) as hammer, held(port, context, 20) as clients:
         for number in range(scale(20, least=4)):
@@ -106,6 +110,7 @@ def test_twenty_upgrades_under_load_refuse_and_lose_nobody(postern, server):
     wait_for(lambda: not retired(postern), "the retired masters to end")
     for old in postern.retired:
         old.wait()
+    wait_until_nothing_is_left(postern, before)
     assert postern.status()["pid"] == postern.process.pid == postern.pid_in_file()
     assert postern.stop() is None
     assert not postern.pid_file.exists()

@@ -1,5 +1,6 @@
 """What a Postern holds, as `postern status` and /proc show it, to find out what was left behind."""
 
+import contextlib
 import os
 
 from support.process import descriptors, state
@@ -85,3 +86,11 @@ def wait_until_nothing_is_left(postern, before):
         wait_for(back, "what was used to be given back")
     except AssertionError:
         raise AssertionError("left behind: " + "; ".join(left)) from None
+
+
+@contextlib.contextmanager
+def leaving_nothing(postern):
+    """What happens in it leaves nothing behind."""
+    before = Holdings(postern)
+    yield
+    wait_until_nothing_is_left(postern, before)
