@@ -6,14 +6,17 @@ machine.
 """
 
 import contextlib
+import os
 import re
 import ssl
+import subprocess
 import sys
 
 import pytest
 
 from support import TOP
 from support.backends import LineServer
+from support.postern import program
 from support.tls import connect, read_exactly
 from support.waiting import MEMORY_TELLS, scale, wait_for
 
@@ -148,3 +151,15 @@ def test_what_a_certificate_costs_beside_its_octets(postern, store, tmp_path):
         postern.config["certificates"]["directory"] = store.directory
         postern.start()
         assert beside(postern) - base < (PAIRS - count) * MAX_OCTETS + SLACK // 2
+
+
+def test_bench_reloads_measures_what_it_says(tmp_path):
+    words = [TOP / "bench/reloads", "--names", 30, "--reloads", 3, "--held", 7]
+    done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "HOME": str(tmp_path), "POSTERN": str(program())})
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "# 30 certificates, 3 reloads, 7 connections held" in done.stdout
+    assert "median of 3 | " in done.stdout and "| connections alive at the end, of 7 | 7 |" in done.stdout
+    done = subprocess.run([TOP / "bench/reloads"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "POSTERN": "/nonexistent/postern"})
+    assert done.returncode == 2 and "/nonexistent/postern is not there" in done.stderr
