@@ -4,23 +4,27 @@ import pathlib
 import re
 
 from . import Trouble, machine
-from .report import Report, figure_table
+from .figures import Figure
+from .report import Report, against_best, figure_table
 
 BEGIN, END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
 
 
-def _shown(ident: str) -> bool:
-    """All but the certificates' finer rows and their smaller numbers."""
-    if not ident.startswith("certificates-"):
+def _shown(figure: Figure) -> bool:
+    """All but the certificates' finer rows and their smaller numbers; of those, too, each in which Postern is
+    dearer than another or failed: a summary that dropped them would be a choice of rows."""
+    if not figure.ident.startswith("certificates-"):
         return True
-    _, count, row = ident.split("-", 2)
+    if "postern" in figure.trouble or (against_best(figure) or 0) > 1:
+        return True
+    _, count, row = figure.ident.split("-", 2)
     return int(count) >= 10_000 and row in ("start", "memory", "reload")
 
 
 def summary(report: Report, link: str) -> str:
     data = report.data
     versions = ", ".join(f"{peer['title']} {peer['version']}" for peer in report.servers() if peer.get("version"))
-    figures = [figure for figure in report.figures if _shown(figure.ident)]
+    figures = [figure for figure in report.figures if _shown(figure)]
     return f"""{figure_table(report, figures, spread=False)}
 Taken {data['machine']['date'][:10]} at commit {data['machine']['commit']} on {machine.text(data['machine'])}, with {versions}.
 {data['pinning']['text']} Medians; less is better in every row, and where the last column is above 1.00, Postern is dearer than the

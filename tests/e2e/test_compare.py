@@ -269,6 +269,19 @@ def test_readme_is_updated_between_its_markers_alone(directory):
     assert "reload-cpu" not in text and "| 1 certificates" not in text  # The report has them.
 
 
+def test_readme_shows_every_row_in_which_postern_is_dearer(directory):
+    made = made_report()
+    dearer = next(figure for figure in made.figures if figure.ident == "certificates-1-start")
+    dearer.rounds["haproxy"] = [{"value": 9.9}]
+    failed = next(figure for figure in made.figures if figure.ident == "certificates-1-reload-cpu")
+    failed.rounds.pop("postern")
+    failed.fail("postern", "it died")
+    text = readme.summary(made, "x")
+    assert "| 1 certificates: start, ms | 10.0 | 9.90 | - | 1.01 |" in text
+    assert "| 1 certificates: reload-cpu, ms | failed | 40.0 |" in text
+    assert "10,000 certificates: reload-cpu" not in text  # Postern is the cheaper one there.
+
+
 @pytest.mark.parametrize("text", ["no markers", f"{readme.BEGIN}\nno end", f"{readme.END}\n{readme.BEGIN}\n"])
 def test_readme_without_its_markers_is_left_alone(directory, text):
     path = directory / "README.md"
