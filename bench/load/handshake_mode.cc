@@ -27,7 +27,7 @@ class HandshakeMode final : public Mode {
   bool WantsMore() override;
   void OnGo() override { going_ = true; }
   SessionPtr SessionFor(Connection& connection) override;
-  void OnBegin(Connection& connection) override { places_[connection.index()] = {}; }
+  void OnBegin(Connection& connection) override;
   void OnOpen(Connection& connection) override;
   void OnText(Connection& connection, Bytes text) override;
   void OnTicket(Connection& connection) override;
@@ -69,14 +69,18 @@ bool HandshakeMode::WantsMore() {
   return loop_.sessions().size() > 0 || loop_.active() == 0;
 }
 
+// What primes is known from the beginning and not from the handshake on: until then, and STARTTLS
+// comes before it, others may be through, and one too many would begin.
+void HandshakeMode::OnBegin(Connection& connection) {
+  places_[connection.index()] = {};
+  places_[connection.index()].only_fetches = priming();
+  if (priming()) ++begun_;
+}
+
 SessionPtr HandshakeMode::SessionFor(Connection& connection) {
   if (!options_.resume) return nullptr;
   Place& place = places_[connection.index()];
-  if (priming()) {
-    ++begun_;
-    place.only_fetches = true;
-    return nullptr;
-  }
+  if (place.only_fetches) return nullptr;
   SessionPtr session = loop_.sessions().Take();
   place.resumes = session != nullptr;
   place.only_fetches = !place.resumes;
