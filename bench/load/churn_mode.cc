@@ -1,10 +1,14 @@
 // Churn: short connections without a pause while the server reloads beside. Every one has to be
-// served, so every failure counts; one process of all runs the reloads.
+// served, so every failure counts; one process of all runs the reloads. That one is served shows
+// its greeting, or an echo of the wire server; after STARTTLS, which no greeting follows and no
+// wire server is behind, the answer to NOOP.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
+#include "bench/load/alive.h"
 #include "bench/load/load_loop.h"
 #include "bench/load/mode.h"
 #include "bench/load/repeated_command.h"
@@ -20,7 +24,8 @@ class ChurnMode final : public Mode {
  public:
   ChurnMode(LoadLoop& loop, const LoadOptions& options)
       : loop_(loop),
-        greeting_(options.greeting),
+        starttls_(options.starttls),
+        greeting_(options.greeting && !options.starttls),
         places_(loop.connections().size()),
         reload_(loop.is_first() ? options.reload_command : std::string(),
                 static_cast<uint64_t>(options.reload_every_s * 1e6)) {
@@ -44,6 +49,7 @@ class ChurnMode final : public Mode {
   };
 
   LoadLoop& loop_;
+  std::optional<Service> starttls_;
   bool greeting_;
   std::vector<Place> places_;
   RepeatedCommand reload_;
@@ -60,18 +66,23 @@ void ChurnMode::OnTurn(uint64_t now_us) {
 }
 
 void ChurnMode::OnOpen(Connection& connection) {
-  if (!greeting_) connection.Send(AsBytes(kQuestion));
+  if (greeting_) return;
+  connection.Send(AsBytes(starttls_ ? AliveQuestion(*starttls_) : kQuestion));
 }
 
 void ChurnMode::OnText(Connection& connection, Bytes text) {
   Place& place = places_[connection.index()];
   place.text += AsText(text);
-  if (greeting_) {
+  if (greeting_ || starttls_) {
     if (place.text.size() > kMaxGreeting) {
       connection.Fail("greeting: the first line does not end");
       return;
     }
-    if (place.text.find('\n') == std::string::npos) return;
+    if (greeting_ && place.text.find('\n') == std::string::npos) return;
+    const AliveAnswer answer =
+        starttls_ ? ReadAliveAnswer(*starttls_, place.text) : AliveAnswer::kRight;
+    if (answer == AliveAnswer::kWrong) connection.Fail("NOOP: a wrong answer after STARTTLS");
+    if (answer != AliveAnswer::kRight) return;
   } else {
     loop_.tally().bytes_checked = true;
     if (!kAnswer.starts_with(place.text)) {

@@ -1,5 +1,6 @@
 // Handshakes: connect, shake hands, read the greeting if asked to, end cleanly. A handshake counts
-// once the server has ended as well: so it is one that the server, too, has seen through.
+// once the server has ended as well: so it is one that the server, too, has seen through. After
+// STARTTLS, which the greeting comes before, the answer to NOOP takes its place.
 //
 // With --resume the first sessions come from full handshakes before measuring, one for each
 // connection; from then on every resumed handshake brings the ticket for another one.
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "bench/load/alive.h"
 #include "bench/load/load_loop.h"
 #include "bench/load/mode.h"
 
@@ -31,6 +33,7 @@ class HandshakeMode final : public Mode {
   void OnOpen(Connection& connection) override;
   void OnText(Connection& connection, Bytes text) override;
   void OnTicket(Connection& connection) override;
+  void OnServerEnd(Connection& connection) override;
   void OnTurn(uint64_t now_us) override;
   void OnClosed(Connection& connection, bool clean) override;
 
@@ -39,7 +42,7 @@ class HandshakeMode final : public Mode {
     bool resumes = false;
     bool only_fetches = false;  // a full handshake that is to bring a ticket and is not counted
     uint64_t done_us = 0;
-    size_t greeting = 0;  // octets of it so far
+    std::string text;     // of the greeting, or the answer to NOOP, so far
     bool ticket = false;  // a new one has come
   };
 
@@ -94,17 +97,36 @@ void HandshakeMode::OnOpen(Connection& connection) {
     connection.Fail("resume: the server made a full handshake instead of resuming");
     return;
   }
-  if (!options_.greeting) Done(connection);
+  if (!options_.greeting) {
+    Done(connection);
+  } else if (options_.starttls) {
+    connection.Send(AsBytes(AliveQuestion(*options_.starttls)));
+  }
 }
 
 void HandshakeMode::OnText(Connection& connection, Bytes text) {
   if (!options_.greeting) return;
   Place& place = places_[connection.index()];
-  place.greeting += text.size();
-  if (AsText(text).find('\n') != std::string_view::npos) {
+  if (place.done_us != 0) return;  // only its ticket is still waited for
+  place.text += AsText(text);
+  if (options_.starttls) {
+    const AliveAnswer answer = ReadAliveAnswer(*options_.starttls, place.text);
+    if (answer == AliveAnswer::kRight) Done(connection);
+    if (answer == AliveAnswer::kWrong) connection.Fail("NOOP: a wrong answer after STARTTLS");
+  } else if (place.text.find('\n') != std::string::npos) {
     Done(connection);
-  } else if (place.greeting > kMaxGreeting) {
+  }
+  if (connection.is_open() && place.done_us == 0 && place.text.size() > kMaxGreeting) {
     connection.Fail("greeting: the first line does not end");
+  }
+}
+
+void HandshakeMode::OnServerEnd(Connection& connection) {
+  // POP3's QUIT ends the connection at the server's side while a ticket may still be waited for.
+  if (places_[connection.index()].done_us != 0) {
+    connection.Close();
+  } else {
+    Mode::OnServerEnd(connection);
   }
 }
 

@@ -1,10 +1,13 @@
 // Idle: open many, hold them without a word, and see in the end whether each is still alive: by an
-// echo of the wire server, or by the service's NOOP.
+// echo of the wire server, or by the service's NOOP. A connection is held from the server's
+// greeting on, or from the handshake on where there is none to wait for: the greeting comes before
+// STARTTLS.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "bench/load/alive.h"
 #include "bench/load/load_loop.h"
 #include "bench/load/mode.h"
 
@@ -14,7 +17,10 @@ namespace {
 class IdleMode final : public Mode {
  public:
   IdleMode(LoadLoop& loop, const LoadOptions& options)
-      : loop_(loop), service_(options.service), places_(loop.connections().size()) {}
+      : loop_(loop),
+        service_(options.service),
+        greeted_(service_ != Service::kRaw && !options.starttls),
+        places_(loop.connections().size()) {}
 
   // Each is tried once; a server that refuses is not asked again and again.
   bool WantsMore() override { return begun_ < places_.size(); }
@@ -39,11 +45,10 @@ class IdleMode final : public Mode {
 
   void Hold(Connection& connection);
   void Lose(Connection& connection, std::string_view reason);
-  std::string_view Question() const;
-  bool IsAnswer(std::string_view line) const;
 
   LoadLoop& loop_;
   Service service_;
+  bool greeted_;  // the server speaks first once a connection is open
   std::vector<Place> places_;
   size_t begun_ = 0;
   size_t settled_ = 0;   // held, or failed to be
@@ -51,38 +56,8 @@ class IdleMode final : public Mode {
   bool over_ = false;
 };
 
-std::string_view IdleMode::Question() const {
-  switch (service_) {
-    case Service::kRaw:
-    case Service::kHttp:
-      return "ECHO\nalive\n";
-    case Service::kImap:
-      return "a NOOP\r\n";
-    case Service::kPop3:
-      return "QUIT\r\n";  // NOOP is for those who have logged in
-    case Service::kSmtp:
-      return "NOOP\r\n";
-  }
-  return "";
-}
-
-bool IdleMode::IsAnswer(std::string_view line) const {
-  switch (service_) {
-    case Service::kRaw:
-    case Service::kHttp:
-      return line == "alive\n";
-    case Service::kImap:
-      return line.starts_with("a OK");
-    case Service::kPop3:
-      return line.starts_with("+OK");
-    case Service::kSmtp:
-      return line.starts_with("250");
-  }
-  return false;
-}
-
 void IdleMode::OnOpen(Connection& connection) {
-  if (service_ == Service::kRaw) Hold(connection);
+  if (!greeted_) Hold(connection);
 }
 
 void IdleMode::Hold(Connection& connection) {
@@ -100,26 +75,24 @@ void IdleMode::OnText(Connection& connection, Bytes text) {
   Place& place = places_[connection.index()];
   if (place.state == State::kHeld) return;  // servers may say what is new
   place.line += AsText(text);
-  const size_t end = place.line.rfind('\n');
-  if (end == std::string::npos) return;
   if (place.state == State::kOpening) {
-    Hold(connection);
+    if (place.line.find('\n') != std::string::npos) Hold(connection);
     return;
   }
   if (place.state != State::kChecking) return;
-  for (size_t begin = 0; begin <= end;) {
-    const size_t stop = place.line.find('\n', begin) + 1;
-    if (IsAnswer(std::string_view(place.line).substr(begin, stop - begin))) {
+  switch (ReadAliveAnswer(service_, place.line)) {
+    case AliveAnswer::kMore:
+      break;
+    case AliveAnswer::kRight:
       place.state = State::kGone;
       --checking_;
       loop_.AddSpecific("alive_at_the_end");
       connection.Close();
-      return;
-    }
-    begin = stop;
+      break;
+    case AliveAnswer::kWrong:
+      Lose(connection, "idle: a wrong answer at the end");
+      break;
   }
-  // An untagged line may come before IMAP's answer; anything else is wrong.
-  if (service_ != Service::kImap) Lose(connection, "idle: a wrong answer at the end");
 }
 
 void IdleMode::Lose(Connection& connection, std::string_view reason) {
@@ -152,7 +125,7 @@ void IdleMode::OnTimeOver() {
     place.line = {};
     ++checking_;
     connection->WatchProgress(true);
-    connection->Send(AsBytes(Question()));
+    connection->Send(AsBytes(AliveQuestion(service_)));
   }
 }
 

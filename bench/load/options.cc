@@ -73,7 +73,10 @@ CLI::Option* AddChoice(CLI::App& app, const std::string& name, Value& value,
       ->type_name(Choices(values));
 }
 
-void AddCommon(CLI::App& app, LoadOptions& options, Raw& raw) {
+// Behind these must be the wire server, which speaks no service's dialog.
+bool NeedsWire(ModeKind mode) { return mode == ModeKind::kEcho || mode == ModeKind::kBulk; }
+
+void AddCommon(CLI::App& app, ModeKind mode, LoadOptions& options, Raw& raw) {
   app.add_option("target", raw.target, "Server to measure, HOST:PORT ([v6]:PORT)")
       ->required()
       ->type_name("HOST:PORT");
@@ -97,9 +100,11 @@ void AddCommon(CLI::App& app, LoadOptions& options, Raw& raw) {
   app.add_option("--ca", options.ca,
                  "Verify the certificate against this PEM file (default: not verified)")
       ->check(CLI::ExistingFile);
-  app.add_option("--starttls", raw.starttls, "Upgrade with the service's STARTTLS first")
-      ->check(CLI::IsMember(kMailServices))
-      ->type_name(Choices(kMailServices));
+  auto* starttls =
+      app.add_option("--starttls", raw.starttls, "Upgrade with the service's STARTTLS first")
+          ->check(CLI::IsMember(kMailServices))
+          ->type_name(Choices(kMailServices));
+  if (NeedsWire(mode)) starttls->group("");  // not in the help: Finish says why
   app.add_option("--json", options.json, "Write the result as JSON (\"-\": standard output)")
       ->type_name("FILE");
   app.add_option("--html", options.html, "Write a page with plots")->type_name("FILE");
@@ -126,15 +131,20 @@ void AddHandshake(CLI::App& app, LoadOptions& options) {
                "sessions before measuring begins");
   app.add_flag("--no-tickets", options.no_tickets,
                "Offer to take no tickets: with --resume sessions go by ID (--tls 1.2)");
-  app.add_flag("--greeting", options.greeting, "Read the server's first line before closing");
+  app.add_flag("--greeting", options.greeting,
+               "Read the server's first line before closing (after --starttls: its answer to NOOP, "
+               "of POP3 to QUIT)");
 }
 
-void AddIdle(CLI::App& app, LoadOptions& options) {
+void AddIdle(CLI::App& app, LoadOptions& options, Raw& raw) {
   AddRate(app, options, "connections");
   app.add_option("--hold", options.hold_s, "Seconds to hold them all, or until SIGTERM (10)")
       ->check(CLI::Range(0.0, 30 * kDay));
-  AddChoice(app, "--service", options.service, kServices,
-            "How to see that a connection is alive: an echo of the wire server (raw), or NOOP");
+  app.add_option("--service", raw.service,
+                 "How to see that a connection is alive: an echo of the wire server (raw, unless "
+                 "--starttls names a service), or NOOP")
+      ->check(CLI::IsMember(kServices))
+      ->type_name(Choices(kServices));
 }
 
 void AddBulk(CLI::App& app, LoadOptions& options) {
@@ -170,7 +180,8 @@ void AddChurn(CLI::App& app, LoadOptions& options) {
   AddLength(app, options, "connections");
   AddRate(app, options, "connections");
   app.add_flag("--greeting", options.greeting,
-               "Read the server's first line (default: one echo of the wire server)");
+               "Read the server's first line (default: one echo of the wire server; with "
+               "--starttls always the answer to NOOP, of POP3 to QUIT)");
   app.add_option("--reload-command", options.reload_command,
                  "Shell command that makes the server reload; it has to exit 0")
       ->type_name("COMMAND");
@@ -209,6 +220,26 @@ uint32_t DefaultConnections(ModeKind mode) {
   return 1;
 }
 
+// The services of --starttls and --service; what is wrong with them, as Finish has it.
+std::string FinishService(LoadOptions& options, const Raw& raw) {
+  if (!raw.starttls.empty()) {
+    if (options.tls == TlsChoice::kPlain) return "--starttls and --tls plain exclude each other";
+    if (NeedsWire(options.mode)) {
+      return fmt::format(
+          "{} needs the wire server behind, and a mail server of --starttls has none",
+          NameOf(options.mode));
+    }
+    options.starttls = kMailServices.at(raw.starttls);
+  }
+  if (options.mode == ModeKind::kMix) options.service = Service::kImap;
+  if (options.starttls) options.service = *options.starttls;
+  if (!raw.service.empty()) options.service = kServices.at(raw.service);
+  if (options.starttls && *options.starttls != options.service) {
+    return "--starttls and --service name different services";
+  }
+  return {};
+}
+
 // What only the options together tell. The text says what is wrong; empty: nothing.
 std::string Finish(LoadOptions& options, const Raw& raw) {
   const auto target = ParseHostPort(raw.target);
@@ -222,16 +253,7 @@ std::string Finish(LoadOptions& options, const Raw& raw) {
     if (!cpus) return fmt::format("\"{}\" is no list of CPUs; right is 0,2 or 1-3", raw.cpus);
     options.cpus = *cpus;
   }
-  if (!raw.starttls.empty()) {
-    if (options.tls == TlsChoice::kPlain) return "--starttls and --tls plain exclude each other";
-    options.starttls = kMailServices.at(raw.starttls);
-  }
-  if (options.mode == ModeKind::kMix) {
-    options.service = raw.service.empty() ? Service::kImap : kMailServices.at(raw.service);
-    if (options.starttls && *options.starttls != options.service) {
-      return "--starttls and --service name different services";
-    }
-  }
+  if (std::string wrong = FinishService(options, raw); !wrong.empty()) return wrong;
   if (!raw.password_file.empty()) {
     std::ifstream file(raw.password_file);
     if (!std::getline(file, options.login.password)) {
@@ -289,11 +311,11 @@ std::expected<Command, int> ParseCommandLine(int argc, const char* const* argv) 
   const auto add = [&](ModeKind mode, const char* help) -> CLI::App& {
     CLI::App* command = app.add_subcommand(std::string(NameOf(mode)), help);
     command->callback([&load, mode] { load.mode = mode; });
-    AddCommon(*command, load, raw);
+    AddCommon(*command, mode, load, raw);
     return *command;
   };
   AddHandshake(add(ModeKind::kHandshake, "Handshakes per second, full or resumed"), load);
-  AddIdle(add(ModeKind::kIdle, "Open many connections and hold them"), load);
+  AddIdle(add(ModeKind::kIdle, "Open many connections and hold them"), load, raw);
   AddBulk(add(ModeKind::kBulk, "Octets per second (server behind: wire)"), load);
   AddEcho(add(ModeKind::kEcho, "Round trips of small messages (server behind: wire)"), load);
   AddMix(add(ModeKind::kMix, "Mail sessions: log in, wait, fetch, log out"), load, raw);

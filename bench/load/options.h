@@ -52,7 +52,7 @@ struct LoadOptions {
   // One mode's own.
   bool resume = false;
   bool no_tickets = false;  // sessions by ID instead
-  bool greeting = false;
+  bool greeting = false;    // after STARTTLS: the answer to NOOP
   double hold_s = 10;
   Direction direction = Direction::kDown;
   uint64_t bytes = 256 << 20;

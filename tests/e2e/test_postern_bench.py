@@ -241,7 +241,7 @@ def test_table_page_and_progress(directory, front):
     assert "<svg" in text and "http://" not in text and "https://" not in text
 
 
-# --- STARTTLS, of real servers ---
+# --- STARTTLS, of real servers and of Postern ---
 
 @pytest.fixture(scope="module")
 def upgraders(pair):
@@ -264,12 +264,73 @@ def upgraders(pair):
             dovecot.stop()
 
 
-@pytest.mark.parametrize("service", ["imap", "pop3", "smtp"])
-def test_handshakes_after_starttls(upgraders, authority, service):
-    report = good(run("handshake", upgraders[service], "--starttls", service, "--count", 6, "--connections", 2,
+@pytest.fixture(params=["real server", "Postern"])
+def upgrader(request, service):
+    """The port of a server that offers STARTTLS: a mail server's, or Postern's own before our mail server."""
+    if request.param == "real server":
+        yield request.getfixturevalue("upgraders")[service]
+        return
+    postern = request.getfixturevalue("postern")
+    with Backend(request.getfixturevalue("directory"), "greeting", "--service", service) as backend:
+        port = postern.serve(f"127.0.0.1:{backend.port}", service, tls="starttls", host_name="mx.example.test")
+        postern.start()
+        yield port
+
+
+MAIL_SERVICES = ["imap", "pop3", "smtp"]
+
+
+@pytest.mark.parametrize("service", MAIL_SERVICES)
+def test_handshakes_after_starttls(upgrader, authority, service):
+    report = good(run("handshake", upgrader, "--starttls", service, "--count", 6, "--connections", 2,
                       "--ca", authority.ca, "--sni", "localhost"))
     assert report["count"] == report["verified"]["full"] == 6
     assert report["verified"]["certificate_verified"] is True
+
+
+@pytest.mark.parametrize("service", MAIL_SERVICES)
+def test_after_starttls_an_answer_takes_the_greetings_place(upgrader, service):
+    report = good(run("handshake", upgrader, "--starttls", service, "--greeting", "--count", 6, "--connections", 2))
+    assert report["count"] == report["verified"]["full"] == 6 and report["bytes"]["received"] > 0
+
+
+@pytest.mark.parametrize("service", MAIL_SERVICES)
+@pytest.mark.parametrize("upgrader", ["Postern"], indirect=True)  # Dovecot's login processes share no tickets.
+def test_sessions_are_resumed_after_starttls(upgrader, service):
+    report = good(run("handshake", upgrader, "--starttls", service, "--resume", "--greeting", "--count", 6,
+                      "--connections", 2))
+    assert report["count"] == report["verified"]["resumed"] == 6 and report["bytes"]["received"] > 0
+
+
+@pytest.mark.parametrize("service", MAIL_SERVICES)
+def test_idle_connections_after_starttls(upgrader, service):
+    report = good(run("idle", upgrader, "--starttls", service, "--connections", 10, "--hold", "0.2"))
+    assert report["options"]["service"] == service
+    assert report["mode_specific"] == {"alive_at_the_end": 10, "held": 10, "lost": 0}
+
+
+@pytest.mark.parametrize("service", MAIL_SERVICES)
+@pytest.mark.parametrize("words", [[], ["--greeting"]])
+def test_churn_after_starttls(upgrader, service, words):
+    report = good(run("churn", upgrader, "--starttls", service, "--count", 6, "--connections", 2, *words))
+    assert report["count"] == 6 and report["bytes"]["received"] > 0
+
+
+@pytest.mark.parametrize("service", MAIL_SERVICES)
+def test_mail_sessions_after_starttls_of_postern(postern, directory, service):
+    with Backend(directory, "greeting", "--service", service) as backend:
+        port = postern.serve(f"127.0.0.1:{backend.port}", service, tls="starttls", host_name="mx.example.test")
+        postern.start()
+        report = good(run("mix", port, "--service", service, "--starttls", service, "--count", 6, "--connections", 3,
+                          "--think", 0.05))
+    assert report["count"] == report["verified"]["full"] == 6
+    assert report["mode_specific"]["messages"] == (12 if service == "imap" else 6)
+
+
+@pytest.mark.parametrize("mode", ["echo", "bulk"])
+def test_starttls_is_not_for_what_needs_the_wire_server(mode):
+    answer = run(mode, 1, "--starttls", "imap")
+    assert answer.status == 2 and "wire server" in answer.said
 
 
 @pytest.mark.parametrize("service", ["imap", "pop3"])

@@ -62,6 +62,19 @@ TEST_CASE("Without --duration and --count it is ten seconds", "[bench]") {
   CHECK(std::get<LoadOptions>(*command).duration_s == 10);
 }
 
+TEST_CASE("The service that is asked at the end of idle is STARTTLS's", "[bench]") {
+  const auto service = [](std::vector<const char*> words) {
+    const auto command = Parse(std::move(words));
+    REQUIRE(command);
+    return std::get<LoadOptions>(*command).service;
+  };
+  CHECK(service({"idle", "127.0.0.1:1"}) == Service::kRaw);
+  CHECK(service({"idle", "--service", "smtp", "127.0.0.1:1"}) == Service::kSmtp);
+  CHECK(service({"idle", "--starttls", "pop3", "127.0.0.1:1"}) == Service::kPop3);
+  CHECK(service({"mix", "127.0.0.1:1"}) == Service::kImap);
+  CHECK(service({"mix", "--starttls", "smtp", "127.0.0.1:1"}) == Service::kSmtp);
+}
+
 TEST_CASE("What contradicts itself is refused with status 2", "[bench]") {
   for (const std::vector<const char*>& words : std::vector<std::vector<const char*>>{
            {},
@@ -73,6 +86,12 @@ TEST_CASE("What contradicts itself is refused with status 2", "[bench]") {
            {"handshake", "--resume", "--tls", "plain", "127.0.0.1:1"},
            {"handshake", "--resume", "--no-tickets", "127.0.0.1:1"},
            {"handshake", "--starttls", "imap", "--tls", "plain", "127.0.0.1:1"},
+           {"idle", "--starttls", "imap", "--service", "pop3", "127.0.0.1:1"},
+           {"idle", "--starttls", "imap", "--service", "raw", "127.0.0.1:1"},
+           {"mix", "--starttls", "smtp", "--service", "imap", "127.0.0.1:1"},
+           {"mix", "--service", "raw", "127.0.0.1:1"},
+           {"echo", "--starttls", "imap", "127.0.0.1:1"},
+           {"bulk", "--starttls", "smtp", "127.0.0.1:1"},
            {"echo", "--processes", "4", "--connections", "2", "127.0.0.1:1"},
            {"echo", "--cpu", "x", "127.0.0.1:1"},
            {"server", "wire"},
