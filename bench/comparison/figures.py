@@ -25,6 +25,9 @@ class Figure:
         self.trouble[server] = reason
 
     def summary(self, server: str, key: str = "value") -> Optional[Summary]:
+        """None also for a server that failed in one round: what it did in others is no figure of this measure."""
+        if server in self.trouble:
+            return None
         return summarize([one[key] for one in self.rounds.get(server, []) if one.get(key) is not None])
 
     def to_json(self) -> dict:

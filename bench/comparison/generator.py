@@ -32,7 +32,7 @@ class Generator:
         return (run.stdout.strip().splitlines() or [""])[0]
 
     def run(self, mode: str, arguments: list, target: str, timeout_s: float) -> dict:
-        """One run; its report as postern-bench's JSON. Failures that it counted are in there."""
+        """One run; its report as postern-bench's JSON. Trouble when anything failed in it."""
         report = self.directory / "report.json"
         report.unlink(missing_ok=True)
         log = self.directory / f"{mode}.log"
@@ -49,7 +49,8 @@ class Generator:
 
 
 def read_report(path: pathlib.Path, status: int, said: str) -> dict:
-    """The report of a run that ended with `status`; Trouble when it is no measurement at all."""
+    """The report of a run that ended with `status`. Trouble when it is no measurement: nothing was counted, or
+    something failed, which was then less work than was counted, or other work."""
     complaint = " / ".join(said.strip().splitlines()[-3:])[-400:]
     try:
         report = json.loads(path.read_text())
@@ -58,6 +59,12 @@ def read_report(path: pathlib.Path, status: int, said: str) -> dict:
     if not report.get("count"):
         reasons = ", ".join(report.get("failures", {}).get("by_reason", {}))
         raise Trouble(f"postern-bench counted nothing: {reasons or complaint}")
+    failed = report.get("failures", {})
+    if failed.get("total"):
+        reasons = ", ".join(f"{reason} ({times})" for reason, times in failed.get("by_reason", {}).items())
+        raise Trouble(f"{failed['total']} failed beside {report['count']} that were counted: {reasons}")
+    if status != 0:
+        raise Trouble(f"postern-bench ended with {status}: {complaint}")
     return report
 
 

@@ -2,6 +2,7 @@
 
 import time
 
+from . import Trouble
 from .accounting import kernel
 from .figures import Figure
 from .generator import Generator, Held
@@ -22,13 +23,23 @@ def figures() -> list[Figure]:
     ]
 
 
+def check_held(report: dict, count: int) -> None:
+    """Memory is divided by `count`, so that many must have been there, to the end."""
+    seen = report.get("mode_specific", {})
+    if seen.get("held") != count or seen.get("alive_at_the_end") != count:
+        raise Trouble(f"of {count} idle connections {seen.get('held', 0)} were held and "
+                      f"{seen.get('alive_at_the_end', 0)} were alive at the end")
+
+
 def direct_kernel_bytes(generator: Generator, count: int, backend: int) -> int:
     """What the connections' other ends cost: the load generator's sockets and the back end's."""
     time.sleep(SETTLE_S)
     before = kernel()
-    with Held(generator, count, ["--tls", "plain"], f"127.0.0.1:{backend}"):
+    with Held(generator, count, ["--tls", "plain"], f"127.0.0.1:{backend}") as held:
         time.sleep(SETTLE_S)
-        return (kernel() - before).total
+        grown = kernel() - before
+    check_held(held.report, count)
+    return grown.total
 
 
 def run_round(server: Server, generator: Generator, count: int, direct: int, rows: list[Figure]) -> None:
@@ -39,9 +50,9 @@ def run_round(server: Server, generator: Generator, count: int, direct: int, row
     with Held(generator, count, LOAD_ARGUMENTS, f"127.0.0.1:{server.port}") as held:
         time.sleep(SETTLE_S)
         user, grown = server.memory().working - before.working, kernel() - kernel_before
-    lost = held.report.get("mode_specific", {}).get("lost", 0)
-    user_row.add(server.name, user / count / 1024, connections=count, failures=lost)
-    kernel_row.add(server.name, (grown.total - direct) / count / 1024, connections=count, failures=lost,
+    check_held(held.report, count)
+    user_row.add(server.name, user / count / 1024, connections=count, failures=0)
+    kernel_row.add(server.name, (grown.total - direct) / count / 1024, connections=count, failures=0,
                    slab=grown.slab, stacks=grown.stacks, page_tables=grown.page_tables, sockets=grown.sockets,
                    direct=direct)
     empty_row.add(server.name, before.total / (1 << 20))

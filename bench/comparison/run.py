@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import sys
 import time
-from typing import Iterator, NamedTuple, Optional
+from typing import Iterable, Iterator, NamedTuple, Optional
 
 from . import Trouble, certificates, idle, loads, scale
 from .figures import Figure, Settings
@@ -113,13 +113,14 @@ class Run:
             server.stop()
 
     @contextlib.contextmanager
-    def _reporting(self, figure: Figure, server: str) -> Iterator[None]:
-        """Trouble with one server is told in the figure and ends nothing else."""
+    def _reporting(self, figures: Iterable[Figure], server: str) -> Iterator[None]:
+        """Trouble with one server is told in its figures and ends nothing else."""
         try:
             yield
         except (Trouble, AssertionError, OSError) as trouble:
             self.failed = True
-            figure.fail(server, str(trouble))
+            for figure in figures:
+                figure.fail(server, str(trouble))
             say(f"   {server}: {trouble}")
 
     # --- Under load ---
@@ -137,7 +138,7 @@ class Run:
                 if reason := load.refuses(kind):
                     figure.left_out[kind.name] = reason
                     continue
-                with self._reporting(figure, kind.name):
+                with self._reporting([figure], kind.name):
                     server = self._server(kind, setup)
                     stack.callback(server.stop)
                     servers.append(server.start())
@@ -154,7 +155,7 @@ class Run:
             for server in servers:
                 if server.name in figure.trouble:
                     continue
-                with self._reporting(figure, server.name):
+                with self._reporting([figure], server.name):
                     seen = loads.run_round(load, server, self.generator, words, seconds)
                     if number >= 0:
                         figure.add(server.name, **seen)
@@ -174,7 +175,7 @@ class Run:
                 for kind in kinds:
                     if kind.name in rows[0].trouble:
                         continue
-                    with self._reporting(rows[0], kind.name), self._started(kind, setup) as server:
+                    with self._reporting(rows, kind.name), self._started(kind, setup) as server:
                         idle.run_round(server, self.generator, count, direct, rows)
         self._say_rows(rows)
 
@@ -196,7 +197,7 @@ class Run:
     def _certificates_round(self, kind: type[Server], setup: Setup, rows: dict[str, Figure]) -> None:
         server = self._server(kind, setup)
         try:
-            with self._reporting(rows["start"], kind.name):
+            with self._reporting(rows.values(), kind.name):
                 scale.run_round(server, setup.store, rows)
         finally:
             server.stop()

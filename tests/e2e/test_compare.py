@@ -16,7 +16,7 @@ from support.waiting import DEADLINE_S
 
 sys.path.append(str(TOP / "bench"))
 
-from comparison import Trouble, accounting, certificates, command, loads, machine, page, peers, readme, report  # noqa: E402
+from comparison import Trouble, accounting, certificates, command, idle, loads, machine, page, peers, readme, report  # noqa: E402
 from comparison.figures import QUICK, Figure  # noqa: E402
 from comparison.generator import read_report  # noqa: E402
 from comparison.run import Pinning, pinning  # noqa: E402
@@ -148,6 +148,8 @@ LOADS = {load.ident: load for load in loads.LOADS}
     ("full-12-ecdsa", {"versions": {"TLSv1.3": 9}}, "TLSv1.2"),
     ("resumed-13", {"versions": {"TLSv1.3": 9}, "resumed": 9}, None),
     ("resumed-13", {"versions": {"TLSv1.3": 9}, "resumed": 0}, "no session was resumed"),
+    ("resumed-13", {"versions": {"TLSv1.3": 999}, "resumed": 990, "full": 9}, None),
+    ("resumed-13", {"versions": {"TLSv1.3": 999}, "resumed": 900, "full": 99}, "99 full handshakes"),
     ("full-13-rsa", {"versions": {"TLSv1.3": 9}, "resumed": 1}, "sessions were resumed"),
     ("full-13-ecdsa", {"versions": {"TLSv1.3": 9}, "groups": {"x25519": 9}}, None),
     ("full-13-ecdsa", {"versions": {"TLSv1.3": 9}, "groups": {"X25519": 8, "secp256r1": 1}}, "secp256r1"),
@@ -163,6 +165,8 @@ def test_what_was_not_verified_is_no_measurement(ident, verified, fault):
 
 @pytest.mark.parametrize("text, fault", [
     (None, "no report"), ("{", "no report"), ('{"count": 0, "failures": {"by_reason": {"refused": 4}}}', "refused"),
+    ('{"count": 900, "failures": {"total": 4, "by_reason": {"cut off": 4}}}', r"4 failed beside 900 .*cut off \(4\)"),
+    ('{"count": 900, "failures": {"total": 0, "by_reason": {}}}', "ended with 1: it said this"),
 ])
 def test_load_generator_without_a_result_is_told(directory, text, fault):
     path = directory / "report.json"
@@ -170,6 +174,23 @@ def test_load_generator_without_a_result_is_told(directory, text, fault):
         path.write_text(text)
     with pytest.raises(Trouble, match=fault):
         read_report(path, 1, "it said this")
+
+
+def test_load_generator_that_failed_at_nothing_has_a_report(directory):
+    (directory / "report.json").write_text('{"count": 900, "failures": {"total": 0, "by_reason": {}}}')
+    assert read_report(directory / "report.json", 0, "")["count"] == 900
+
+
+@pytest.mark.parametrize("seen, fault", [
+    ({"held": 20, "alive_at_the_end": 20, "lost": 0}, None), ({"held": 20, "alive_at_the_end": 19, "lost": 1}, "19 were alive"),
+    ({"held": 18, "alive_at_the_end": 18, "lost": 0}, "18 were held"), ({}, "0 were held"),
+])
+def test_idle_connections_must_all_be_there_at_the_end(seen, fault):
+    if fault is None:
+        idle.check_held({"mode_specific": seen}, 20)
+    else:
+        with pytest.raises(Trouble, match=fault):
+            idle.check_held({"mode_specific": seen}, 20)
 
 
 def test_client_of_tls_12_offers_the_certificates_curve_too():
@@ -237,6 +258,16 @@ def test_report_says_where_postern_is_dearer_and_what_is_missing():
                  "HAProxy had not yet connected to the server behind"):
         assert said in text, said
     assert "2.00" in report.screen(made)
+
+
+def test_a_server_that_failed_in_one_round_has_no_figure():
+    figure = Figure("echo-1", "echo-1", "Echo", "µs")
+    for server, value in (("postern", 20.0), ("haproxy", 10.0), ("haproxy", 11.0)):
+        figure.add(server, value)
+    figure.fail("haproxy", "3 failed beside 900 that were counted: cut off (3)")
+    assert report.cell(figure, "haproxy") == "failed" and report.against_best(figure) is None
+    again = Figure.from_json(figure.to_json())
+    assert report.cell(again, "haproxy") == "failed" and len(again.rounds["haproxy"]) == 2
 
 
 def test_report_is_the_same_from_its_json(directory):
@@ -355,6 +386,40 @@ def test_short_run_under_load(directory):
         assert set(figures[ident]) == installed
         for server, result in figures[ident].items():
             assert result["median"] > 0 and result["rounds"][0]["failures"] == 0, (ident, server)
+
+
+# postern-bench, but that each run of handshakes says that two of them failed.
+FAILING_BENCH = """#!/usr/bin/python3
+import json, os, subprocess, sys
+program, words = {program!r}, sys.argv[1:]
+if words[0] != "handshake":
+    os.execv(program, [program, *words])
+subprocess.run([program, *words])
+path = words[words.index("--json") + 1]
+with open(path) as text:
+    report = json.load(text)
+report["failures"] = {{"total": 2, "by_reason": {{"cut off": 2}}}}
+with open(path, "w") as text:
+    json.dump(report, text)
+sys.exit(1)
+"""
+
+
+@needs_generator
+def test_failed_connections_fail_the_measure_and_the_run(directory):
+    for path in ("src/cli", "bench/load"):
+        (directory / path).mkdir(parents=True)
+    (directory / "src/cli/postern").symlink_to(program())
+    bench = directory / "bench/load/postern-bench"
+    bench.write_text(FAILING_BENCH.format(program=str(BENCH)))
+    bench.chmod(0o755)
+    done = compare("--quick", "--seconds", "0.2", "--no-install", "--only", "full-13-ecdsa,echo-1", "--peers", "postern",
+                   "--build", directory, "--output", directory)
+    assert done.returncode == 1, done.stdout + done.stderr
+    failed, fine = json.loads((directory / "comparison.json").read_text())["figures"]
+    assert "cut off (2)" in failed["results"]["postern"]["trouble"] and "median" not in failed["results"]["postern"]
+    assert fine["results"]["postern"]["median"] > 0
+    assert "failed: 2 failed beside" in (directory / "comparison.md").read_text()
 
 
 @needs_generator
