@@ -10,7 +10,7 @@ import tempfile
 import time
 from typing import Optional
 
-from . import TOP, Trouble, debian13, page, peers, preparation, readme, report
+from . import TOP, Trouble, debian13, machine, page, peers, preparation, readme, report
 from .figures import FULL, QUICK, STANDARD, Settings
 from .loads import LOADS
 from .run import GROUP_TITLES, Run, say
@@ -42,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--output", metavar="DIR", type=pathlib.Path, default=preparation.BUILD / "results",
                       help="where results go (build-compare/results)")
     made.add_argument("--record", action="store_true",
-                      help="also keep them as results of record, bench/results/DATE-debianN.{json,md}")
+                      help="also keep them as results of record, bench/results/DATE-debianN.{json,md}; with "
+                           "\"--only certificates\", and no other part of the set, DATE-debianN-certificates.{json,md}")
     made.add_argument("--build", metavar="DIR", type=pathlib.Path,
                       help="take postern and postern-bench from this build directory as they are; otherwise a release "
                            "build with LTO is made in build-compare")
@@ -101,18 +102,40 @@ def check_names(arguments: argparse.Namespace, made: argparse.ArgumentParser) ->
             made.error(f"{option}: there is no {', '.join(unknown)}; --list shows what there is")
 
 
+def check_record(arguments: argparse.Namespace, made: argparse.ArgumentParser) -> None:
+    """Results of record are of a whole set and of a known commit."""
+    if not arguments.record:
+        return
+    for given, why in (
+            (arguments.quick, "--quick: its figures say little"),
+            (arguments.build, "--build: the commit that was built is not known"),
+            (arguments.peers, "--peers: a record has all servers"),
+            (arguments.only and arguments.only != ["certificates"], "--only, but for \"--only certificates\": a record has "
+                                                                   "all measures")):
+        if given:
+            made.error(f"--record does not go with {why}")
+
+
 # --- A run ---------------------------------------------------------------------------------------
 
-def programs(arguments: argparse.Namespace) -> tuple[pathlib.Path, pathlib.Path]:
-    """Postern and its load generator."""
-    if not arguments.build:
-        say("== Build")
-    directory = arguments.build.resolve() if arguments.build else preparation.build()
+def programs(arguments: argparse.Namespace) -> tuple[pathlib.Path, pathlib.Path, str]:
+    """Postern and its load generator, and the commit that they were built from."""
+    directory, commit = (arguments.build.resolve(), "unknown (--build)") if arguments.build else built()
     found = directory / "src" / "cli" / "postern", directory / "bench" / "load" / "postern-bench"
     for program in found:
         if not os.access(program, os.X_OK):
             raise Trouble(f"{program} is not there; build it, or leave --build away")
-    return found
+    return *found, commit
+
+
+def built() -> tuple[pathlib.Path, str]:
+    """A build of the tree, and its commit. The tree may be at another one when the run is over."""
+    say("== Build")
+    commit = machine.commit()
+    directory = preparation.build()
+    if machine.commit() != commit:
+        raise Trouble(f"the tree was at commit {commit} and is at {machine.commit()} now that it is built; start again")
+    return directory, commit
 
 
 def find_servers(arguments: argparse.Namespace) -> tuple[list[type[Server]], list[dict]]:
@@ -134,7 +157,8 @@ def find_servers(arguments: argparse.Namespace) -> tuple[list[type[Server]], lis
 
 def compare(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
-    peers.Postern.program, bench = programs(arguments)
+    peers.Postern.program, bench, commit = programs(arguments)
+    measured_on = machine.describe(commit)
     if not arguments.no_install:
         preparation.install(["openssl", "python3-cryptography"])  # Without the second, one measure is left out.
     kinds, described = find_servers(arguments)
@@ -145,7 +169,7 @@ def compare(arguments: argparse.Namespace) -> int:
         run.measure()
         for peer in described:
             peer["configuration"] = run.configurations.get(peer["name"], "").replace(str(work), "[...]")
-        made = report.Report.make(run, described, time.monotonic() - started)
+        made = report.Report.make(run, measured_on, described, time.monotonic() - started)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     write(made, arguments.output)
@@ -161,15 +185,20 @@ def write(made: report.Report, output: pathlib.Path) -> None:
     say(f"Written to {output}: comparison.json, comparison.md, comparison.html")
 
 
-def record(output: pathlib.Path) -> pathlib.Path:
-    """Keeps a run's results in the tree; returns the JSON file."""
+def record(output: pathlib.Path, part: str = "", place: pathlib.Path = RESULTS) -> pathlib.Path:
+    """Keeps a run's results in the tree; returns the JSON file. `part` tells in its name what it has of the set.
+    What was recorded before stays: a second record of a day is number 2."""
     made = report.Report.read(output / "comparison.json")
-    base = RESULTS / f"{made.data['machine']['date'][:10]}-debian{made.data['machine']['debian']}"
-    RESULTS.mkdir(exist_ok=True)
+    name = f"{made.data['machine']['date'][:10]}-debian{made.data['machine']['debian']}" + (f"-{part}" if part else "")
+    place.mkdir(exist_ok=True)
+    number = 1
+    while any((place / f"{name}{suffix}").exists() for suffix in (".json", ".md")):
+        number += 1
+        name = (name if number == 2 else name.rpartition("-")[0]) + f"-{number}"
     for suffix in (".json", ".md"):
-        shutil.copyfile(output / f"comparison{suffix}", base.with_suffix(suffix))
-    say(f"Recorded as {base.relative_to(TOP)}.json and .md")
-    return base.with_suffix(".json")
+        shutil.copyfile(output / f"comparison{suffix}", place / f"{name}{suffix}")
+    say(f"Recorded as {place / name}.json and .md")
+    return place / f"{name}.json"
 
 
 def inner_arguments(words: list[str]) -> list[str]:
@@ -189,6 +218,7 @@ def main(words: Optional[list[str]] = None) -> int:
     made = parser()
     arguments = made.parse_args(words)
     check_names(arguments, made)
+    check_record(arguments, made)
     if arguments.list:
         show_list()
         return 0
@@ -198,11 +228,12 @@ def main(words: Optional[list[str]] = None) -> int:
             readme.update_from(TOP / "README.md", arguments.update_readme)
             return 0
         if arguments.debian13:
-            status = debian13.run(inner_arguments(words), arguments.output)
+            status, written = debian13.run(inner_arguments(words), arguments.output)
         else:
-            status = compare(arguments)
-        if arguments.record and (arguments.output / "comparison.json").exists():
-            record(arguments.output)
+            status, written = compare(arguments), True
+        # Without results of this run, those of an earlier one may lie there.
+        if arguments.record and written:
+            record(arguments.output, "-".join(arguments.only or []))
         return status
     except Trouble as trouble:
         print(f"bench/compare: {trouble}", file=sys.stderr)

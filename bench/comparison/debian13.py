@@ -33,8 +33,17 @@ def _installed(root: pathlib.Path, names: list[str]) -> bool:
     return run.returncode == 0 and set(run.stdout.split()) == {"installed"}
 
 
-def run(arguments: list[str], output: pathlib.Path) -> int:
-    """Runs bench/compare with these arguments in the root and brings its results out to `output`."""
+def bring_out(results: pathlib.Path, output: pathlib.Path) -> bool:
+    """Copies a run's results; whether there are any."""
+    if not (results / "comparison.json").exists():
+        return False
+    shutil.copytree(results, output, dirs_exist_ok=True)
+    return True
+
+
+def run(arguments: list[str], output: pathlib.Path) -> tuple[int, bool]:
+    """Runs bench/compare with these arguments in the root and brings its results out to `output`; returns its
+    exit status, and whether there were results."""
     tool = _tool()
     try:
         tool.require_tools()
@@ -43,15 +52,14 @@ def run(arguments: list[str], output: pathlib.Path) -> int:
             if not _installed(tool.ROOT, packages()):
                 tool.configure(tool.ROOT)
                 tool.install(tool.ROOT, packages())
+            commit = machine.commit()
             place = tool.copy_tree()
             results = tool.ROOT / place.relative_to("/") / INNER_OUTPUT
             shutil.rmtree(results, ignore_errors=True)
             go = 'cd "$1" && shift && exec "$@"'
-            command = ["env", f"POSTERN_COMMIT={machine.commit()}", "bench/compare", "--no-install", *arguments,
+            command = ["env", f"POSTERN_COMMIT={commit}", "bench/compare", "--no-install", *arguments,
                        "--output", INNER_OUTPUT]
             status = tool.in_root(tool.ROOT, ["sh", "-c", go, "sh", str(place), *command], network=False)
-            if results.is_dir():
-                shutil.copytree(results, output, dirs_exist_ok=True)
-            return status
+            return status, bring_out(results, output)
     except tool.Unavailable as reason:
         raise Trouble(f"no Debian 13 root: {reason}") from None

@@ -7,6 +7,7 @@ import platform
 import re
 import ssl
 import subprocess
+from typing import Optional
 
 from . import TOP
 
@@ -40,12 +41,13 @@ def commit() -> str:
         return "unknown"
 
 
-def describe() -> dict:
+def describe(of_commit: Optional[str] = None) -> dict:
+    """At the beginning of a run: the load average is of what others did before it. Without a commit, the tree's."""
     flags = _match(r"^flags\s*: (.*)$", "/proc/cpuinfo").split()
     memory_kib = int(_match(r"^MemTotal:\s+(\d+)", "/proc/meminfo") or 0)
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit(),
+        "commit": of_commit or commit(),
         "cpu": _match(r"^model name\s*: (.*)$", "/proc/cpuinfo") or platform.machine(),
         "cpus": os.cpu_count(),
         "virtual": "hypervisor" in flags,

@@ -19,10 +19,10 @@ class Report:
         self.figures = [Figure.from_json(one) for one in data["figures"]]
 
     @classmethod
-    def make(cls, run, peers: list[dict], seconds: float) -> "Report":
+    def make(cls, run, measured_on: dict, peers: list[dict], seconds: float) -> "Report":
         settings = run.settings._asdict()
         return cls({
-            "tool": "bench/compare", "schema": SCHEMA, "machine": machine.describe(),
+            "tool": "bench/compare", "schema": SCHEMA, "machine": measured_on,
             "pinning": {"server": run.pinning.server, "load": run.pinning.load, "text": run.pinning.text()},
             "settings": {**settings, "certificates": list(run.settings.certificates)},
             "generator": run.generator.version(), "peers": peers, "skipped": run.skipped,

@@ -16,7 +16,7 @@ from support.waiting import DEADLINE_S
 
 sys.path.append(str(TOP / "bench"))
 
-from comparison import Trouble, accounting, certificates, command, idle, loads, machine, page, peers, readme, report  # noqa: E402
+from comparison import Trouble, accounting, certificates, command, debian13, idle, loads, machine, page, peers, readme, report  # noqa: E402
 from comparison.figures import QUICK, Figure  # noqa: E402
 from comparison.generator import read_report  # noqa: E402
 from comparison.run import Pinning, pinning  # noqa: E402
@@ -238,7 +238,7 @@ def made_report():
             row.add("haproxy", 40.0 * count)
             rows.append(row)
     return report.Report({
-        "machine": {**machine.describe(), "date": "2026-01-02 03:04 UTC", "commit": "0123456789ab"},
+        "machine": {**machine.describe("0123456789ab"), "date": "2026-01-02 03:04 UTC", "debian": "12"},
         "pinning": {"server": [1], "load": [0], "text": "The server on CPU 1."}, "settings": QUICK._asdict(),
         "peers": [{"name": "postern", "title": "Postern", "version": "0.1.0"},
                   {"name": "haproxy", "title": "HAProxy", "version": "2.6"},
@@ -343,7 +343,9 @@ def compare(*words, cache=None):
 
 @pytest.mark.parametrize("words, said", [
     (["--only", "full-13-ecdsa,nonsense"], "nonsense"), (["--peers", "apache"], "apache"), (["--rounds", "0"], "more than 0"),
-    (["--nonsense"], "nonsense"),
+    (["--nonsense"], "nonsense"), (["--record", "--quick"], "--quick"), (["--record", "--build", "b"], "--build"),
+    (["--record", "--peers", "nginx"], "--peers"), (["--record", "--only", "idle"], "--only"),
+    (["--record", "--only", "certificates,idle"], "--only"),
 ])
 def test_wrong_usage_is_refused(words, said):
     done = compare(*words)
@@ -360,6 +362,53 @@ def test_list_names_measures_and_servers():
 def test_missing_build_is_told(directory):
     done = compare("--build", directory, "--no-install", "--output", directory)
     assert done.returncode == 1 and "is not there" in done.stderr
+
+
+def test_records_are_never_overwritten(directory):
+    def write(text):
+        made = made_report()
+        (directory / "comparison.json").write_text(made.json())
+        (directory / "comparison.md").write_text(text)
+
+    place = directory / "results"
+    names = []
+    for number, part in enumerate(["", "", "certificates", "", "certificates"]):
+        write(str(number))
+        names.append(command.record(directory, part, place).name)
+    assert names == ["2026-01-02-debian12.json", "2026-01-02-debian12-2.json", "2026-01-02-debian12-certificates.json",
+                     "2026-01-02-debian12-3.json", "2026-01-02-debian12-certificates-2.json"]
+    assert [(place / name).with_suffix(".md").read_text() for name in names] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_run_in_debian_13_without_results_leaves_none(directory):
+    (directory / "results").mkdir()
+    assert debian13.bring_out(directory / "results", directory / "output") is False
+    assert not (directory / "output").exists()
+    (directory / "results" / "comparison.json").write_text("{}")
+    assert debian13.bring_out(directory / "results", directory / "output") is True
+    assert (directory / "output" / "comparison.json").exists()
+
+
+@pytest.mark.parametrize("wrote, recorded", [(True, 1), (False, 0)])
+def test_only_results_of_this_run_are_recorded(directory, monkeypatch, wrote, recorded):
+    """Those of an earlier run lie in the same place."""
+    (directory / "comparison.json").write_text(made_report().json())
+    kept = []
+    monkeypatch.setattr(command, "record", lambda output, part: kept.append(part))
+    monkeypatch.setattr(command.debian13, "run", lambda words, output: (1, wrote))
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    words = ["--debian13", "--record", "--only", "certificates", "--output", str(directory)]
+    assert command.main(words) == 1
+    assert kept == ["certificates"] * recorded
+
+
+def test_a_tree_that_changes_while_it_is_built_is_refused(directory, monkeypatch):
+    commits = iter(["1111", "1111", "1111", "2222", "2222"])
+    monkeypatch.setattr(command.machine, "commit", lambda: next(commits))
+    monkeypatch.setattr(command.preparation, "build", lambda: directory)
+    assert command.built() == (directory, "1111")
+    with pytest.raises(Trouble, match="2222"):
+        command.built()
 
 
 def test_what_the_run_in_debian_13_is_told():
