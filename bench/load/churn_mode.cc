@@ -28,7 +28,8 @@ class ChurnMode final : public Mode {
         greeting_(options.greeting && !options.starttls),
         places_(loop.connections().size()),
         reload_(loop.is_first() ? options.reload_command : std::string(),
-                static_cast<uint64_t>(options.reload_every_s * 1e6)) {
+                static_cast<uint64_t>(options.reload_every_s * 1e6),
+                static_cast<uint64_t>(options.timeout_s * 1e6)) {
     if (loop.is_first() && !options.reload_command.empty()) loop.AddSpecific("reloads", 0);
   }
 
@@ -36,6 +37,7 @@ class ChurnMode final : public Mode {
   void OnGo() override { going_ = true; }
   void OnTimeOver() override { going_ = false; }
   bool finished() const override { return !reload_.running(); }
+  void OnEnd() override { reload_.Kill(); }
   void OnTurn(uint64_t now_us) override;
   void OnBegin(Connection& connection) override { places_[connection.index()] = {}; }
   void OnOpen(Connection& connection) override;

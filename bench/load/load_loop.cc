@@ -216,6 +216,7 @@ void LoadLoop::StopMeasuring() {
 
 void LoadLoop::Wind() {
   starting_ = gave_up_ = false;
+  mode_->OnEnd();
   for (const auto& connection : connections_) {
     if (connection->is_open()) {
       connection->Close();

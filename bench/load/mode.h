@@ -52,6 +52,8 @@ class Mode {
   // on until finished().
   virtual void OnTimeOver() {}
   virtual bool finished() const { return true; }
+  // The run is over or was given up: what the mode has running beside the connections ends.
+  virtual void OnEnd() {}
 };
 
 std::unique_ptr<Mode> MakeHandshakeMode(LoadLoop& loop, const LoadOptions& options);

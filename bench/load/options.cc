@@ -183,7 +183,7 @@ void AddChurn(CLI::App& app, LoadOptions& options) {
                "Read the server's first line (default: one echo of the wire server; with "
                "--starttls always the answer to NOOP, of POP3 to QUIT)");
   app.add_option("--reload-command", options.reload_command,
-                 "Shell command that makes the server reload; it has to exit 0")
+                 "Shell command that makes the server reload; it has to exit 0, within --timeout")
       ->type_name("COMMAND");
   app.add_option("--reload-every", options.reload_every_s, "Seconds between reloads (1)")
       ->check(CLI::Range(0.01, kDay));

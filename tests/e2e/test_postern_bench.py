@@ -19,7 +19,7 @@ from support.dovecot import Dovecot
 from support.ports import free_port
 from support.postern import program
 from support.postfix import Postfix
-from support.process import Process
+from support.process import Process, alive
 from support.waiting import DEADLINE_S, wait_for
 
 
@@ -184,6 +184,15 @@ def test_churn_while_postern_reloads(postern, front):
 def test_a_reload_that_fails_is_a_failure(front):
     refused(run("churn", front, "--duration", 1, "--connections", 1, "--reload-command", "exit 7"),
             "reload command: exit status 7")
+
+
+def test_a_reload_that_hangs_is_a_failure_and_is_ended(directory, front):
+    """With what it has started, and without holding up the run."""
+    pids = directory / "pids"
+    refused(run("churn", front, "--duration", 0.5, "--connections", 1, "--timeout", 2, "--reload-command",
+                f"sleep 600 & echo $$ $! > {pids}; wait"), "reload command: not over after 2 s")
+    for pid in pids.read_text().split():
+        wait_for(lambda: not alive(int(pid)), "the command to be gone")
 
 
 @pytest.mark.parametrize("service", ["imap", "pop3", "smtp"])
