@@ -12,6 +12,8 @@
 #include <map>
 #include <memory>
 
+#include "bench/load/tls_client.h"
+
 namespace postern::bench {
 namespace {
 
@@ -86,8 +88,6 @@ void AddCommon(CLI::App& app, ModeKind mode, LoadOptions& options, Raw& raw) {
   app.add_option("--connections", options.connections,
                  "Connections at once, over all processes (32; idle 1000; echo, bulk 1)")
       ->check(CLI::Range(1U, kMaxConnections));
-  app.add_option("--warmup", options.warmup_s, "Seconds before counting begins (0)")
-      ->check(CLI::Range(0.0, kDay));
   app.add_option("--timeout", options.timeout_s,
                  "Seconds after which a connection without progress has failed (30)")
       ->check(CLI::Range(0.1, kDay));
@@ -114,6 +114,8 @@ void AddCommon(CLI::App& app, ModeKind mode, LoadOptions& options, Raw& raw) {
 void AddLength(CLI::App& app, LoadOptions& options, const char* counted) {
   app.add_option("--duration", options.duration_s, "Seconds to measure (10, unless --count)")
       ->check(CLI::Range(0.05, kDay));
+  app.add_option("--warmup", options.warmup_s, "Seconds before counting begins (0)")
+      ->check(CLI::Range(0.0, kDay));
   app.add_option("--count", options.count, fmt::format("Stop after this many {}", counted))
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 60));
 }
@@ -273,7 +275,11 @@ std::string Finish(LoadOptions& options, const Raw& raw) {
     return fmt::format("{} processes need at least as many connections", options.processes);
   }
   if (options.duration_s == 0 && options.count == 0) options.duration_s = 10;
-  return {};
+  // Here and not first in the processes of the load: what OpenSSL does not know is a word of the
+  // command line that was not understood.
+  if (options.tls == TlsChoice::kPlain) return {};
+  const auto context = MakeClientContext(options, nullptr);
+  return context ? std::string() : context.error().ToString();
 }
 
 std::string Finish(ServerOptions& options, const Raw& raw) {
@@ -287,6 +293,18 @@ std::string Finish(ServerOptions& options, const Raw& raw) {
     options.cpus = *cpus;
   }
   return {};
+}
+
+// CLI11 says of a word that is no subcommand that one is required. Empty: the first word is known,
+// or is an option.
+std::string UnknownMode(const CLI::App& app, int argc, const char* const* argv) {
+  if (argc < 2 || *argv[1] == '-') return {};
+  std::string known;
+  for (const CLI::App* mode : app.get_subcommands({})) {
+    if (mode->get_name() == argv[1]) return {};
+    known += (known.empty() ? "" : ", ") + mode->get_name();
+  }
+  return fmt::format("there is no mode \"{}\"; modes are {}", argv[1], known);
 }
 
 int Complain(const std::string& text) {
@@ -322,6 +340,9 @@ std::expected<Command, int> ParseCommandLine(int argc, const char* const* argv) 
   AddChurn(add(ModeKind::kChurn, "Short connections while the server reloads"), load);
   CLI::App* serve = app.add_subcommand("server", "A back end for measurements");
   AddServer(*serve, server, raw);
+  if (const std::string wrong = UnknownMode(app, argc, argv); !wrong.empty()) {
+    return std::unexpected(Complain(wrong));
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& done) {

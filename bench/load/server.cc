@@ -3,8 +3,10 @@
 #include "bench/load/server.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -105,11 +107,31 @@ os::SocketAddress BoundAddress(int fd) {
   return {reinterpret_cast<const sockaddr*>(&storage), size};
 }
 
+// With SO_REUSEPORT a port that somebody else serves with it, too, would be shared, and connections
+// go to either. Bound without it, the port is ours alone or refused. (Between this and the
+// listeners another may still come: that is a race among those who start at the same time.)
+Status CheckFree(const os::SocketAddress& address) {
+  const os::UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  if (!fd.valid() || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
+    return FailErrno("cannot make a socket", errno);
+  }
+  if (address.family() == AF_INET6) {
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);  // as MakeListener does
+  }
+  if (::bind(fd.get(), address.get(), address.size()) == 0) return {};
+  const int number = errno;
+  return FailErrno(
+      "cannot listen on " + address.ToString(), number,
+      number == EADDRINUSE ? "see who serves there (ss -ltnp), or take another port" : "");
+}
+
 // The listeners of all processes, at one port.
 Result<std::vector<os::UniqueFd>> MakeListeners(const ServerOptions& options) {
   const auto addresses = os::ResolveHost(options.host, options.port);
   if (!addresses) return std::unexpected(addresses.error());
   os::SocketAddress address = addresses->front();
+  if (Status is_free = CheckFree(address); !is_free) return std::unexpected(is_free.error());
   std::vector<os::UniqueFd> listeners;
   for (uint32_t i = 0; i < options.processes; ++i) {
     auto listener = os::MakeListener(address, {});

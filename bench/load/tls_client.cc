@@ -35,6 +35,28 @@ std::unexpected<Error> Refused(const char* option, const std::string& value) {
               "see what this OpenSSL knows: openssl list, openssl ciphers");
 }
 
+// The first of names between separators that `knows` refuses by itself; empty: none, so it is
+// something about the list.
+template <typename Knows>
+std::string_view FirstUnknown(std::string_view names, Knows knows) {
+  constexpr std::string_view kSeparators = ":/";  // OpenSSL 3.5 has "/" between sets of groups
+  while (!names.empty()) {
+    const std::string_view name = names.substr(0, names.find_first_of(kSeparators));
+    if (!name.empty() && !knows(std::string(name))) return name;
+    names.remove_prefix(std::min(name.size() + 1, names.size()));
+  }
+  return {};
+}
+
+template <typename Knows>
+std::unexpected<Error> RefusedList(const char* option, const std::string& names, Knows knows) {
+  const std::string_view unknown = FirstUnknown(names, knows);
+  std::unexpected<Error> refused = Refused(option, names);
+  if (unknown.empty()) return refused;
+  return Fail(fmt::format("{}: there is no \"{}\" in {}", option, unknown,
+                          OpenSSL_version(OPENSSL_VERSION)));
+}
+
 Status SetVersion(SSL_CTX* context, TlsChoice tls) {
   const int least = tls == TlsChoice::k13 ? TLS1_3_VERSION : TLS1_2_VERSION;
   const int most = tls == TlsChoice::k12 ? TLS1_2_VERSION : TLS1_3_VERSION;
@@ -47,10 +69,15 @@ Status SetVersion(SSL_CTX* context, TlsChoice tls) {
 
 Status SetOffers(SSL_CTX* context, const LoadOptions& options) {
   const std::string groups = options.groups.empty() ? kDefaultGroups : options.groups;
-  if (SSL_CTX_set1_groups_list(context, groups.c_str()) != 1) return Refused("--groups", groups);
-  if (!options.sigalgs.empty() &&
-      SSL_CTX_set1_sigalgs_list(context, options.sigalgs.c_str()) != 1) {
-    return Refused("--sigalgs", options.sigalgs);
+  const auto sets_groups = [context](const std::string& names) {
+    return SSL_CTX_set1_groups_list(context, names.c_str()) == 1;
+  };
+  if (!sets_groups(groups)) return RefusedList("--groups", groups, sets_groups);
+  const auto sets_sigalgs = [context](const std::string& names) {
+    return SSL_CTX_set1_sigalgs_list(context, names.c_str()) == 1;
+  };
+  if (!options.sigalgs.empty() && !sets_sigalgs(options.sigalgs)) {
+    return RefusedList("--sigalgs", options.sigalgs, sets_sigalgs);
   }
   if (!options.ciphers.empty() && SSL_CTX_set_cipher_list(context, options.ciphers.c_str()) != 1) {
     return Refused("--ciphers", options.ciphers);

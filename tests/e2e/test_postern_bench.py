@@ -420,3 +420,29 @@ def test_more_connections_than_descriptors(wire):
 def test_what_is_not_understood(words):
     done = subprocess.run([bench(), *words], capture_output=True, timeout=DEADLINE_S)
     assert done.returncode == 2 and b"--help" in done.stderr
+def test_a_server_takes_no_port_that_another_serves(directory, wire):
+    """Also when both would share it."""
+    for processes in ("1", "2"):
+        done = subprocess.run([bench(), "server", "wire", "--listen", f"127.0.0.1:{wire.port}", "--processes", processes],
+                              capture_output=True, timeout=DEADLINE_S)
+        assert done.returncode == 1 and b"Address already in use" in done.stderr and done.stdout == b""
+
+
+def test_a_server_of_several_processes_has_one_port(directory):
+    with Backend(directory, "wire", "--processes", "2") as backend:
+        good(run("churn", backend.port, "--tls", "plain", "--count", 20))
+
+
+@pytest.mark.parametrize("words, said", [
+    (("dance", "127.0.0.1:1"), 'no mode "dance"; modes are handshake, idle'),
+    (("handshake", "--groups", "X25519:nonsense", "127.0.0.1:1"), '--groups: there is no "nonsense"'),
+    (("echo", "--sigalgs", "nonsense:ecdsa_secp256r1_sha256", "127.0.0.1:1"), '--sigalgs: there is no "nonsense"'),
+    (("churn", "--cpu", "4095", "127.0.0.1:1"), "no CPU 4095"),
+    (("server", "wire", "--cpu", "4095", "--listen", "127.0.0.1:0"), "no CPU 4095"),
+    (("idle", "--warmup", "1", "127.0.0.1:1"), "--warmup"),
+])
+def test_what_is_wrong_is_named(words, said):
+    done = subprocess.run([bench(), *words], capture_output=True, timeout=DEADLINE_S, text=True)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
