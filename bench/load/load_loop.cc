@@ -27,15 +27,6 @@ constexpr uint64_t kWindDownMs = 2000;
 constexpr uint64_t kPerSource = 20'000;
 constexpr uint64_t kSources = 200;
 
-double CpuSeconds() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 bool IsLoopback(const os::SocketAddress& address) {
   return address.family() == AF_INET && address.IpString().starts_with("127.");
 }
@@ -63,6 +54,15 @@ uint64_t NowUs() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
+}
+
+double CpuSeconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 LoadLoop::LoadLoop(const Part& part)

@@ -21,6 +21,8 @@ namespace postern::bench {
 
 // NowUs is CLOCK_MONOTONIC in microseconds.
 uint64_t NowUs();
+// CpuSeconds is what this process has used, in user mode and in the kernel.
+double CpuSeconds();
 
 class LoadLoop {
  public:

@@ -92,6 +92,7 @@ class Run {
   void Read(Child& child);
   void OnReady();
   void Show(bool last);
+  void ShowPreparing(bool terminal) const;
   void Kill();
   Result<Tally> Gather();
   uint64_t Sum(std::atomic<uint64_t> ProcessCell::*member) const;
@@ -103,6 +104,8 @@ class Run {
   uint64_t go_us_ = 0;
   uint64_t shown_us_ = 0;
   uint64_t shown_count_ = 0;
+  double cpu_at_start_ = 0;  // our own, where measuring began
+  double cpu_spent_ = 0;
 };
 
 Status Run::Start() {
@@ -148,6 +151,8 @@ uint64_t Run::Sum(std::atomic<uint64_t> ProcessCell::*member) const {
 
 Result<Tally> Run::Go() {
   if (Status started = Start(); !started) return std::unexpected(started.error());
+  shown_us_ = NowUs();
+  cpu_at_start_ = CpuSeconds();
   while (true) {
     Look();
     bool running = false;
@@ -156,17 +161,21 @@ Result<Tally> Run::Go() {
     if (go_us_ == 0 && AllAre(Phase::kReady)) OnReady();
     Show(false);
   }
+  // Of idle, opening is what is measured.
+  if (options_.mode != ModeKind::kIdle || go_us_ == 0) cpu_spent_ = CpuSeconds() - cpu_at_start_;
   Show(true);
   return Gather();
 }
 
 void Run::OnReady() {
   if (options_.mode == ModeKind::kIdle) {
+    cpu_spent_ = CpuSeconds() - cpu_at_start_;
     // JSON on standard output must stay JSON.
     fmt::print(options_.json == "-" ? stderr : stdout, "holding {}\n", Sum(&ProcessCell::open));
     std::fflush(stdout);
   }
   shown_us_ = go_us_ = NowUs();
+  if (options_.mode != ModeKind::kIdle) cpu_at_start_ = CpuSeconds();
   shared_->control.go.store(true);
 }
 
@@ -199,8 +208,13 @@ void Run::Read(Child& child) {
 void Run::Show(bool last) {
   if (options_.quiet) return;
   const uint64_t now = NowUs();
-  if (!last && (go_us_ == 0 || now - shown_us_ < kShowUs)) return;
+  if (!last && now - shown_us_ < kShowUs) return;
   static const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  if (!last && go_us_ == 0) {
+    ShowPreparing(terminal);
+    shown_us_ = now;
+    return;
+  }
   const uint64_t count = Sum(&ProcessCell::count);
   const auto seconds = static_cast<double>(now - shown_us_) * 1e-6;
   // Counting begins anew after the warm-up.
@@ -215,6 +229,16 @@ void Run::Show(bool last) {
   }
   shown_us_ = now;
   shown_count_ = count;
+}
+
+// Before the load begins: connections are opened, first sessions gathered.
+void Run::ShowPreparing(bool terminal) const {
+  const std::string what =
+      options_.mode == ModeKind::kIdle
+          ? fmt::format("opening {} of {}", Sum(&ProcessCell::count), options_.connections)
+          : fmt::format("preparing  {:>7} open", Sum(&ProcessCell::open));
+  fmt::print(stderr, "{}{}  {:>6} failed{}", terminal ? "\r" : "", what,
+             Sum(&ProcessCell::failures), terminal ? "\x1b[K" : "\n");
 }
 
 void Run::Kill() {
@@ -237,6 +261,7 @@ Result<Tally> Run::Gather() {
     }
     sum.Merge(*part);
   }
+  sum.cpu_seconds += cpu_spent_;
   return sum;
 }
 

@@ -43,6 +43,7 @@ Json Options(const LoadOptions& options) {
   switch (options.mode) {
     case ModeKind::kHandshake:
       json["resume"] = options.resume;
+      json["no_tickets"] = options.no_tickets;
       json["greeting"] = options.greeting;
       break;
     case ModeKind::kIdle:

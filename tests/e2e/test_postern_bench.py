@@ -7,6 +7,7 @@ what they are said to be of.
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -250,6 +251,17 @@ def test_table_page_and_progress(directory, front):
     assert "<svg" in text and "http://" not in text and "https://" not in text
 
 
+def test_progress_before_the_load_begins(front):
+    """Opening at 20 a second takes two seconds, and so does getting the first sessions."""
+    answer = run("idle", front, "--connections", 40, "--rate", 20, "--hold", 0, quiet=False)
+    good(answer)
+    shown = [int(match[1]) for match in re.finditer(r"^opening (\d+) of 40 +0 failed$", answer.said, re.MULTILINE)]
+    assert shown and shown == sorted(shown) and shown[0] < 40
+    answer = run("handshake", front, "--resume", "--connections", 40, "--rate", 20, "--count", 1, quiet=False)
+    good(answer)
+    assert re.search(r"^preparing +\d+ open +0 failed$", answer.said, re.MULTILINE), answer.said
+
+
 # --- STARTTLS, of real servers and of Postern ---
 
 @pytest.fixture(scope="module")
@@ -360,6 +372,7 @@ def test_resumed_handshakes_by_session_id(front):
     report = good(run("handshake", front, "--count", 100, "--connections", 8, "--tls", "1.2", "--resume",
                       "--no-tickets"))
     assert report["count"] == report["verified"]["resumed"] == 100
+    assert report["options"]["resume"] is True and report["options"]["no_tickets"] is True
 
 
 def test_full_handshakes_are_not_taken_for_resumed_ones(directory, pair, authority):
@@ -414,12 +427,6 @@ def test_more_connections_than_descriptors(wire):
     assert answer.status == 1 and "RLIMIT_NOFILE" in answer.said and "--processes" in answer.said
 
 
-@pytest.mark.parametrize("words", [("dance", "127.0.0.1:1"), ("handshake",), ("handshake", "127.0.0.1"),
-                                   ("handshake", "--resume", "--tls", "plain", "127.0.0.1:1"),
-                                   ("server", "wire")])
-def test_what_is_not_understood(words):
-    done = subprocess.run([bench(), *words], capture_output=True, timeout=DEADLINE_S)
-    assert done.returncode == 2 and b"--help" in done.stderr
 def test_a_server_takes_no_port_that_another_serves(directory, wire):
     """Also when both would share it."""
     for processes in ("1", "2"):
@@ -446,3 +453,9 @@ def test_what_is_wrong_is_named(words, said):
     assert done.returncode == 2 and said in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("words", [("dance", "127.0.0.1:1"), ("handshake",), ("handshake", "127.0.0.1"),
+                                   ("handshake", "--resume", "--tls", "plain", "127.0.0.1:1"),
+                                   ("server", "wire")])
+def test_what_is_not_understood(words):
+    done = subprocess.run([bench(), *words], capture_output=True, timeout=DEADLINE_S)
+    assert done.returncode == 2 and b"--help" in done.stderr
