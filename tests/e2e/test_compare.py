@@ -462,6 +462,17 @@ def test_failed_connections_fail_the_measure_and_the_run(directory):
     bench = directory / "bench/load/postern-bench"
     bench.write_text(FAILING_BENCH.format(program=str(BENCH)))
     bench.chmod(0o755)
+@needs_generator
+def test_another_server_is_measured(directory):
+    """Any that is there; tools/packages has one of them among the tests' packages."""
+    others = [name for name, kind in peers.ALL.items() if kind.executable() and "raw" in kind.services and name != "postern"]
+    if not others:
+        pytest.skip("none of nginx, HAProxy, Hitch and stunnel is installed")
+    figures = smoke(directory, "--seconds", "0.2", "--only", "resumed-13,idle", "--idle", "20", "--peers", others[-1])
+    for ident in ("resumed-13", "idle-user"):
+        assert figures[ident][others[-1]]["median"] > 0 and figures[ident]["postern"]["median"] > 0
+
+
     done = compare("--quick", "--seconds", "0.2", "--no-install", "--only", "full-13-ecdsa,echo-1", "--peers", "postern",
                    "--build", directory, "--output", directory)
     assert done.returncode == 1, done.stdout + done.stderr
