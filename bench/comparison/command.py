@@ -11,9 +11,9 @@ import time
 from typing import Optional
 
 from . import TOP, Trouble, debian13, machine, page, peers, preparation, readme, report
-from .figures import FULL, QUICK, STANDARD, Settings
+from .figures import FULL, GROUP_TITLES, QUICK, STANDARD, Settings
 from .loads import LOADS
-from .run import GROUP_TITLES, Run, say
+from .run import Run, say
 from .server import Server, linked_openssl
 
 RESULTS = TOP / "bench" / "results"

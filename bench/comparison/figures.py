@@ -5,6 +5,13 @@ from typing import NamedTuple, Optional
 from .summary import Summary, summarize
 
 
+# Measures of several rows.
+GROUP_TITLES = {
+    "idle": "Memory per idle connection, user and kernel",
+    "certificates": "Certificates at scale: start, reload, memory",
+}
+
+
 class Figure:
     """One row of the report: the same figure of all servers. Less is better in every one of them."""
 

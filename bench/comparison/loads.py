@@ -18,6 +18,9 @@ MOST_FULL = 0.01  # Of resumed handshakes.
 SIGNATURES = {"ecdsa": "ecdsa_secp256r1_sha256", "rsa": "rsa_pss_rsae_sha256"}
 
 
+NO_RELAY = "it does not relay before a login"
+
+
 class Load(NamedTuple):
     ident: str
     title: str
@@ -41,7 +44,7 @@ class Load(NamedTuple):
     def refuses(self, kind: type[Server]) -> Optional[str]:
         """Why a server is not in this measure, if so."""
         if self.service() not in kind.services:
-            return "it does not relay before a login"
+            return NO_RELAY
         if "--starttls" in self.arguments and not kind.can_starttls:
             return "it knows no STARTTLS"
         if self.logged and not kind.can_log:

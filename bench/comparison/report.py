@@ -5,7 +5,7 @@ import pathlib
 from typing import Optional
 
 from . import machine
-from .figures import Figure
+from .figures import GROUP_TITLES, Figure
 from .summary import number
 
 SCHEMA = 1
@@ -79,6 +79,28 @@ def _uneven(figure: Figure, titles: dict[str, str]) -> str:
            "again, and so did less than the others; where a greeting is waited for, all do the same"
 
 
+def _below_nothing(figure: Figure, titles: dict[str, str]) -> str:
+    """The kernel's memory is the whole machine's, and a difference of two moments."""
+    names = [titles.get(server, server) for server, rounds in figure.rounds.items()
+             if any(one["value"] < 0 for one in rounds)]
+    if not names:
+        return ""
+    return f"{figure.title}: {', '.join(names)} came out below nothing in some round: something else on the machine gave " \
+           "memory back meanwhile, so this row says little; take it again with nothing else running"
+
+
+def _rows_text(figures: list[Figure], report: Report) -> str:
+    """The titles of rows; one for all of them where a measure has several."""
+    titles = []
+    for figure in figures:
+        group = [one.ident for one in report.figures if one.group == figure.group]
+        whole = len(group) > 1 and set(group) <= {one.ident for one in figures}
+        title = GROUP_TITLES.get(figure.group, figure.title) if whole else figure.title
+        if title not in titles:
+            titles.append(title)
+    return "; ".join(titles)
+
+
 def missing(report: Report) -> list[str]:
     """What was not measured, or not like the rest, and why."""
     titles = {peer["name"]: peer["title"] for peer in report.data["peers"]}
@@ -86,13 +108,14 @@ def missing(report: Report) -> list[str]:
              if peer.get("skipped")]
     lines += [f"{ident} was not measured: {reason}" for ident, reason in report.data["skipped"].items()]
     lines += [line for figure in report.figures if (line := _uneven(figure, titles))]
+    lines += [line for figure in report.figures if (line := _below_nothing(figure, titles))]
     for what in ("left_out", "trouble"):
         word = "failed" if what == "trouble" else "is not in it"
-        reasons: dict[tuple[str, str], list[str]] = {}
+        reasons: dict[tuple[str, str], list[Figure]] = {}
         for figure in report.figures:
             for server, reason in getattr(figure, what).items():
-                reasons.setdefault((server, reason), []).append(figure.title)
-        lines += [f"{'; '.join(rows)}: {titles.get(server, server)} {word}: {reason}"
+                reasons.setdefault((server, reason), []).append(figure)
+        lines += [f"{_rows_text(rows, report)}: {titles.get(server, server)} {word}: {reason}"
                   for (server, reason), rows in reasons.items()]
     return lines
 

@@ -9,14 +9,11 @@ import time
 from typing import Iterable, Iterator, NamedTuple, Optional
 
 from . import Trouble, certificates, idle, loads, scale
-from .figures import Figure, Settings
+from .figures import GROUP_TITLES, Figure, Settings
 from .generator import Backend, Generator
+from .loads import NO_RELAY
 from .server import GROUPS, POST_QUANTUM, Server, Setup
 
-GROUP_TITLES = {
-    "idle": "Memory per idle connection, user and kernel",
-    "certificates": "Certificates at scale: start, reload, memory",
-}
 MEMORY_ROUNDS = 3  # At most: these figures hardly differ from one round to the next.
 WARM_UP_S = 0.3
 
@@ -123,6 +120,17 @@ class Run:
                 figure.fail(server, str(trouble))
             say(f"   {server}: {trouble}")
 
+    def _takers(self, figures: Iterable[Figure], refuses) -> list[type[Server]]:
+        """The servers that a measure can be asked of; of the others its figures say why not."""
+        kinds = []
+        for kind in self.kinds:
+            if reason := refuses(kind):
+                for figure in figures:
+                    figure.left_out[kind.name] = reason
+            else:
+                kinds.append(kind)
+        return kinds
+
     # --- Under load ---
 
     def _load(self, load: loads.Load) -> None:
@@ -134,10 +142,7 @@ class Run:
             groups = (load.group,) if load.group == POST_QUANTUM else GROUPS
             setup = Setup(backend, self.pairs[load.kind], load.tickets, load.logged, load.service(), None, groups,
                           "--starttls" in load.arguments)
-            for kind in self.kinds:
-                if reason := load.refuses(kind):
-                    figure.left_out[kind.name] = reason
-                    continue
+            for kind in self._takers([figure], load.refuses):
                 with self._reporting([figure], kind.name):
                     server = self._server(kind, setup)
                     stack.callback(server.stop)
@@ -167,7 +172,7 @@ class Run:
         say(f"== {GROUP_TITLES['idle']}, {count:,} connections")
         rows = idle.figures()
         self.figures += rows
-        kinds = [kind for kind in self.kinds if "raw" in kind.services]
+        kinds = self._takers(rows, lambda kind: None if "raw" in kind.services else NO_RELAY)
         with self._backend("wire") as backend:
             setup = Setup(backend, self.pairs["ecdsa"])
             for _ in range(min(MEMORY_ROUNDS, self.settings.rounds)):
@@ -186,11 +191,12 @@ class Run:
             store = certificates.make_store(place, count)
             rows = scale.figures(count)
             self.figures += rows.values()
+            kinds = self._takers(rows.values(), lambda kind: kind.refuses_many)
             with self._backend("wire") as backend:
                 setup = Setup(backend, self.pairs["ecdsa"], store=store)
                 for _ in range(min(certificate_rounds(count), self.settings.rounds)):
-                    for kind in self.kinds:
-                        if kind.holds_many and kind.name not in rows["start"].trouble:
+                    for kind in kinds:
+                        if kind.name not in rows["start"].trouble:
                             self._certificates_round(kind, setup, rows)
             self._say_rows(list(rows.values()))
 

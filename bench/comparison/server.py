@@ -55,7 +55,7 @@ class Server:
     can_log = True
     services = ("raw",)  # What it can stand before.
     can_starttls = False
-    holds_many = False  # Whether it is in the comparison of certificates at scale.
+    refuses_many: Optional[str] = None  # Why it is not in the comparison of certificates at scale, if so.
 
     def __init__(self, directory: pathlib.Path, setup: Setup, cpus: list[int]):
         self.directory = directory

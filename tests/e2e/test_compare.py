@@ -260,6 +260,31 @@ def test_report_says_where_postern_is_dearer_and_what_is_missing():
     assert "2.00" in report.screen(made)
 
 
+def test_report_says_why_servers_are_missing_in_rows():
+    made = made_report()
+    for figure in made.figures:
+        if figure.group == "certificates":
+            figure.left_out["hitch"] = "it is not set up"
+    made.figures[0].left_out["hitch"] = "its ears are cold"
+    lines = report.missing(made)
+    assert "Certificates at scale: start, reload, memory: Hitch is not in it: it is not set up" in lines
+    assert "Full handshake: Hitch is not in it: its ears are cold" in lines
+    made.figures[-1].left_out.pop("hitch")  # Then each row is named.
+    assert any(line.startswith("1 certificates: start; 1 certificates: reload-cpu; ") for line in report.missing(made))
+
+
+def test_report_warns_of_memory_below_nothing():
+    made = made_report()
+    assert not any("below nothing" in line for line in report.missing(made))
+    made.figures[0].rounds["haproxy"][1]["value"] = -0.1
+    assert any(line.startswith("Full handshake: HAProxy came out below nothing") for line in report.missing(made))
+
+
+def test_every_server_is_in_the_comparison_of_certificates_or_says_why_not():
+    takers = {name for name, kind in peers.ALL.items() if kind.refuses_many is None}
+    assert takers == {"postern", "nginx", "haproxy"}
+
+
 def test_a_server_that_failed_in_one_round_has_no_figure():
     figure = Figure("echo-1", "echo-1", "Echo", "µs")
     for server, value in (("postern", 20.0), ("haproxy", 10.0), ("haproxy", 11.0)):
@@ -437,6 +462,17 @@ def test_short_run_under_load(directory):
             assert result["median"] > 0 and result["rounds"][0]["failures"] == 0, (ident, server)
 
 
+@needs_generator
+def test_another_server_is_measured(directory):
+    """Any that is there; tools/packages has one of them among the tests' packages."""
+    others = [name for name, kind in peers.ALL.items() if kind.executable() and "raw" in kind.services and name != "postern"]
+    if not others:
+        pytest.skip("none of nginx, HAProxy, Hitch and stunnel is installed")
+    figures = smoke(directory, "--seconds", "0.2", "--only", "resumed-13,idle", "--idle", "20", "--peers", others[-1])
+    for ident in ("resumed-13", "idle-user"):
+        assert figures[ident][others[-1]]["median"] > 0 and figures[ident]["postern"]["median"] > 0
+
+
 # postern-bench, but that each run of handshakes says that two of them failed.
 FAILING_BENCH = """#!/usr/bin/python3
 import json, os, subprocess, sys
@@ -462,17 +498,6 @@ def test_failed_connections_fail_the_measure_and_the_run(directory):
     bench = directory / "bench/load/postern-bench"
     bench.write_text(FAILING_BENCH.format(program=str(BENCH)))
     bench.chmod(0o755)
-@needs_generator
-def test_another_server_is_measured(directory):
-    """Any that is there; tools/packages has one of them among the tests' packages."""
-    others = [name for name, kind in peers.ALL.items() if kind.executable() and "raw" in kind.services and name != "postern"]
-    if not others:
-        pytest.skip("none of nginx, HAProxy, Hitch and stunnel is installed")
-    figures = smoke(directory, "--seconds", "0.2", "--only", "resumed-13,idle", "--idle", "20", "--peers", others[-1])
-    for ident in ("resumed-13", "idle-user"):
-        assert figures[ident][others[-1]]["median"] > 0 and figures[ident]["postern"]["median"] > 0
-
-
     done = compare("--quick", "--seconds", "0.2", "--no-install", "--only", "full-13-ecdsa,echo-1", "--peers", "postern",
                    "--build", directory, "--output", directory)
     assert done.returncode == 1, done.stdout + done.stderr

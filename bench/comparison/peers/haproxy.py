@@ -13,7 +13,6 @@ class HAProxy(Server):
     package = "haproxy"
     services = ("raw", "imap")
     reload_signal = signal.SIGUSR2
-    holds_many = True
 
     @classmethod
     def executable(cls):

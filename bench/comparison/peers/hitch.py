@@ -14,6 +14,7 @@ class Hitch(Server):
     package = "hitch"
     stop_signal = signal.SIGTERM
     services = ("raw", "imap")
+    refuses_many = "it is not set up for many certificates here"
     can_switch_tickets = False
     can_log = False  # Nothing between errors and eight lines of debugging a connection.
 

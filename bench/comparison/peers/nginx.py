@@ -19,7 +19,6 @@ class Nginx(Server):
     title = "nginx"
     package = "nginx libnginx-mod-stream"
     services = ("raw", "imap")
-    holds_many = True
     module = "stream"
 
     @classmethod
@@ -99,7 +98,7 @@ class NginxMail(Nginx):
     title = "nginx (mail)"
     package = "nginx libnginx-mod-mail"
     services = ("imap",)
-    holds_many = False
+    refuses_many = "its mail module does not choose among certificates by name; nginx is in it with its http module"
     can_log = False
     can_starttls = True
     module = "mail"

@@ -13,7 +13,6 @@ class Postern(Server):
     name = "postern"
     title = "Postern"
     services = ("raw", "imap")
-    holds_many = True
     can_starttls = True
     program: Optional[pathlib.Path] = None  # Set by the command line.
 

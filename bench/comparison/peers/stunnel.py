@@ -13,6 +13,7 @@ class Stunnel(Server):
     package = "stunnel4"
     stop_signal = signal.SIGTERM
     services = ("raw", "imap")
+    refuses_many = "it takes a service of its own, by name, for each further certificate"
 
     @classmethod
     def executable(cls):
