@@ -93,7 +93,6 @@ LOADS = (
                note="Each at its own usual level: stunnel writes several lines. HAProxy's go to its standard "
                     "output, a file."),
     _handshake("full-13-no-tickets", "Full handshake, TLS 1.3, ECDSA P-256, tickets off", tickets=False,
-               standard=False,
                note="With tickets off, nginx and HAProxy still send two in TLS 1.3, which name a session that they "
                     "keep; Postern and stunnel send none."),
     _handshake("greeting", "Full handshake and the IMAP greeting, TLS 1.3, ECDSA P-256", "--greeting",
