@@ -88,7 +88,9 @@ std::vector<Error> Judge(const pki::Material& material, const std::vector<X509*>
   for (const pki::FoundCertificate& found : material.certificates) {
     X509* certificate = found.certificate.get();
     const std::string what = fmt::format("the certificate {}", pki::Subject(certificate));
-    add(pki::FaultsOf(certificate, what, now));
+    const bool is_leaf = chain.empty() || certificate == chain.front();
+    add(pki::FaultsOf(certificate, is_leaf ? pki::Role::kServer : pki::Role::kAuthority, what,
+                      now));
     if (!chain.empty() && certificate == chain.front()) {
       add(pki::RemarksOf(certificate, what, now));
     }

@@ -15,9 +15,13 @@
 #include <ctime>
 
 #include "pki/names.h"
+#include "postern/pki/signature_schemes.h"
 
 namespace postern::pki {
 namespace {
+
+// OpenSSL's security level 2, at which certificates are served whatever the policy.
+constexpr int kLeastSecurityBits = 112;
 
 std::string_view Text(const ASN1_STRING* string) {
   return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
@@ -171,20 +175,28 @@ std::string IssuerUrl(const X509* certificate) {
 
 std::string WeakSignature(X509* certificate) {
   int digest = NID_undef;
-  const bool known = X509_get_signature_info(certificate, &digest, nullptr, nullptr, nullptr) == 1;
-  const bool weak =
-      known && (digest == NID_sha1 || digest == NID_md5) && X509_self_signed(certificate, 0) != 1;
+  int key = NID_undef;
+  int bits = 0;
+  const bool known = X509_get_signature_info(certificate, &digest, &key, &bits, nullptr) == 1;
+  const bool weak = (!known || bits < kLeastSecurityBits) && X509_self_signed(certificate, 0) != 1;
   ERR_clear_error();  // X509_self_signed leaves its complaints about an odd certificate
   if (!weak) return {};
-  return digest == NID_sha1 ? "SHA-1" : "MD5";
+  if (digest == NID_sha1) return "SHA-1";
+  if (digest == NID_md5) return "MD5";
+  const int algorithm = digest != NID_undef ? digest : X509_get_signature_nid(certificate);
+  return algorithm == NID_undef ? "an algorithm that OpenSSL does not know" : OBJ_nid2ln(algorithm);
 }
 
 std::string WeakKey(const EVP_PKEY* key) {
   const int id = EVP_PKEY_get_base_id(key);
   const bool rsa = id == EVP_PKEY_RSA || id == EVP_PKEY_RSA_PSS;
   const int bits = EVP_PKEY_get_bits(key);
-  if (!(rsa && bits < 2048) && !(id == EVP_PKEY_EC && bits < 224)) return {};
+  if (!(rsa && bits < 2048) && EVP_PKEY_get_security_bits(key) >= kLeastSecurityBits) return {};
   return KeyType(key);
+}
+
+bool IsOddCurve(const EVP_PKEY* key) {
+  return EVP_PKEY_get_base_id(key) == EVP_PKEY_EC && KindOf(key) == KeyClass::kOther;
 }
 
 std::vector<std::string> HostNames(const X509* certificate) {

@@ -207,7 +207,8 @@ class Planner {
       const bool is_leaf = certificate == plan_.chain.front();
       const std::string what =
           fmt::format("the {}certificate {}", is_leaf ? "" : "intermediate ", Subject(certificate));
-      for (Error& fault : FaultsOf(certificate, what, options_.now)) {
+      for (Error& fault :
+           FaultsOf(certificate, is_leaf ? Role::kServer : Role::kAuthority, what, options_.now)) {
         faults_.push_back(std::move(fault));
       }
     }

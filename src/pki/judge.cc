@@ -1,5 +1,5 @@
-// Judging certificates. Used by the commands; what Postern serves is judged by LoadPair, which
-// serves what is merely unwise.
+// Judging certificates. What nobody can be served with is refused wherever a certificate comes in,
+// at import as by LoadPair; the rest is the commands', and LoadPair serves what is merely unwise.
 #include "postern/pki/judge.h"
 
 #include <fmt/format.h>
@@ -13,6 +13,10 @@ namespace postern::pki {
 namespace {
 
 constexpr int64_t kDay = 86'400;
+
+constexpr const char* kNewKey =
+    "make a new one, EC P-256 or RSA 2048 and more (postern cert csr), and have the certificate "
+    "issued for it";
 
 bool HasDnsName(const X509* certificate) {
   auto* names = static_cast<GENERAL_NAMES*>(
@@ -29,7 +33,39 @@ bool HasDnsName(const X509* certificate) {
 
 }  // namespace
 
-std::vector<Error> FaultsOf(X509* certificate, const std::string& what, int64_t now) {
+std::vector<Error> Unservable(X509* certificate, Role role, const std::string& what) {
+  std::vector<Error> faults;
+  const bool server = role == Role::kServer;
+  const EVP_PKEY* key = X509_get0_pubkey(certificate);
+  const std::string weak_key = key == nullptr ? std::string() : WeakKey(key);
+  if (!weak_key.empty()) {
+    faults.push_back({fmt::format("the key of {} is only {}", what, weak_key),
+                      server ? kNewKey
+                      : X509_self_signed(certificate, 0) == 1
+                          ? "leave this root out: clients that trust it have it"
+                          : "ask the authority for an intermediate with a longer key, and for a "
+                            "certificate issued by that",
+                      {}});
+  }
+  if (server && key != nullptr && IsOddCurve(key)) {
+    faults.push_back(
+        {fmt::format("the key of {} is {}, a curve that clients do not offer", what, KeyType(key)),
+         kNewKey,
+         {}});
+  }
+  const std::string weak_signature = WeakSignature(certificate);
+  if (!weak_signature.empty()) {
+    faults.push_back({fmt::format("{} is signed with {}", what, weak_signature),
+                      server ? "no client takes that: have it issued anew with SHA-256"
+                             : "ask the authority for it signed with SHA-256; if it stands for a "
+                               "root that clients have, leave it out",
+                      {}});
+  }
+  ERR_clear_error();
+  return faults;
+}
+
+std::vector<Error> FaultsOf(X509* certificate, Role role, const std::string& what, int64_t now) {
   std::vector<Error> faults;
   const Period period = PeriodOf(certificate);
   if (period.not_after < now) {
@@ -42,20 +78,7 @@ std::vector<Error> FaultsOf(X509* certificate, const std::string& what, int64_t 
          fmt::format("look at this machine's clock ({} now), or wait until then", TimeText(now)),
          {}});
   }
-  const EVP_PKEY* key = X509_get0_pubkey(certificate);
-  const std::string weak_key = key == nullptr ? std::string() : WeakKey(key);
-  if (!weak_key.empty()) {
-    faults.push_back({fmt::format("the key of {} is only {}", what, weak_key),
-                      "make a new one, EC P-256 or RSA 2048 and more (postern cert csr), and have "
-                      "the certificate issued for it",
-                      {}});
-  }
-  const std::string weak_signature = WeakSignature(certificate);
-  if (!weak_signature.empty()) {
-    faults.push_back({fmt::format("{} is signed with {}", what, weak_signature),
-                      "clients refuse it: have it issued anew with SHA-256",
-                      {}});
-  }
+  for (Error& fault : Unservable(certificate, role, what)) faults.push_back(std::move(fault));
   return faults;
 }
 

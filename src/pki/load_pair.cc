@@ -1,6 +1,7 @@
 // LoadPair: from two PEM files to a pair that can serve, or to the one sentence that tells the
-// administrator what to mend. What a client would refuse (expired, weak) is served with a warning:
-// the administrator may have reasons, and no service is worse than a bad one.
+// administrator what to mend. What some clients would refuse (expired, say) is served with a
+// warning: the administrator may have reasons, and no service is worse than a bad one. What no
+// client can be served with is a fault.
 #include <fmt/format.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -15,6 +16,7 @@
 #include "pki/plain_key.h"
 #include "postern/pki/certificate.h"
 #include "postern/pki/describe.h"
+#include "postern/pki/judge.h"
 
 namespace postern::pki {
 namespace {
@@ -113,15 +115,6 @@ Result<SecretBytes> Pkcs8(const EVP_PKEY* key, const std::string& path) {
               "make a new EC, RSA or Ed25519 key, and have the certificate issued anew");
 }
 
-void AddWeakKey(Pair& pair, const EVP_PKEY* key, const std::string& path) {
-  const std::string weak = WeakKey(key);
-  if (weak.empty()) return;
-  pair.weaknesses.push_back({fmt::format("the key of the certificate in {} is only {}", path, weak),
-                             "clients and libraries refuse it: make an EC P-256 or RSA 2048 key "
-                             "and have the certificate issued anew",
-                             {}});
-}
-
 void AddForeignNames(Pair& pair, const X509* leaf, const std::string& path) {
   for (const std::string& name : NamesNotAscii(leaf)) {
     pair.weaknesses.push_back(
@@ -133,17 +126,19 @@ void AddForeignNames(Pair& pair, const X509* leaf, const std::string& path) {
   }
 }
 
-void AddWeakSignatures(Pair& pair, const PairChain& chain, const std::string& path) {
+// The first reason why nobody can be served with the chain. What libssl refuses it refuses when a
+// client has come, who then gets internal_error: so it is told here, while the pair of before
+// serves on. All that is sent counts, whether it is part of the chain or not.
+Status CheckServable(const PairChain& chain, const std::string& path) {
   for (size_t i = 0; i < chain.certificates.size(); ++i) {
     X509* certificate = chain.certificates[i].get();
-    const std::string weak = WeakSignature(certificate);
-    if (weak.empty()) continue;
-    pair.weaknesses.push_back(
-        {fmt::format("{} in {} ({}) is signed with {}", Position(i, chain.certificates.size()),
-                     path, Subject(certificate), weak),
-         "clients refuse it: have it issued anew with SHA-256",
-         {}});
+    const std::string what = fmt::format("{} in {} ({})", Position(i, chain.certificates.size()),
+                                         path, Subject(certificate));
+    std::vector<Error> faults =
+        Unservable(certificate, i == 0 ? Role::kServer : Role::kAuthority, what);
+    if (!faults.empty()) return std::unexpected(std::move(faults.front()));
   }
+  return {};
 }
 
 // The key, and where it was.
@@ -230,6 +225,9 @@ Result<Pair> LoadPair(const PairFiles& files) {
     }
   }
   PutInOrder(*chain, *leaf, files, pair);
+  if (Status servable = CheckServable(*chain, files.certificate); !servable) {
+    return std::unexpected(servable.error());
+  }
   const EVP_PKEY* key = read->key.get();
   Result<SecretBytes> key_der = Pkcs8(key, files.key);
   if (!key_der) return std::unexpected(key_der.error());
@@ -248,8 +246,6 @@ Result<Pair> LoadPair(const PairFiles& files) {
   }
   pair.must_staple = X509_get_ext_by_NID(chain->certificates[0].get(), NID_tlsfeature, -1) >= 0;
   pair.key_stamp = read->file.stamp;
-  AddWeakKey(pair, key, files.certificate);
-  AddWeakSignatures(pair, *chain, files.certificate);
   AddForeignNames(pair, chain->certificates[0].get(), files.certificate);
   pair.chain_der = std::move(chain->der);
   pair.warnings = pair.weaknesses;

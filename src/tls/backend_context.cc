@@ -78,11 +78,10 @@ Result<BackendContextPtr> BackendContextMaker::Make(const BackendPolicy& policy)
     auto certificate = ServerCertificate::Load(*policy.certificate);
     if (!certificate) return std::unexpected(certificate.error());
     // What libssl refuses (a key too small for its security level) should be known now.
-    const SslPtr ssl(SSL_new(made->context.get()));
-    if (ssl == nullptr || !certificate->Install(ssl.get())) {
-      return Fail(fmt::format("back end {}: OpenSSL refuses our certificate for its servers: {}",
-                              policy.name, TakeOpensslError()),
-                  "make a key of at least 2048 bits (RSA) or 256 bits (ECDSA)");
+    if (Status fits = certificate->Try(made->context.get()); !fits) {
+      return Fail(fmt::format("back end {}: our certificate for its servers: {}", policy.name,
+                              fits.error().what),
+                  fits.error().remedy);
     }
     made->certificate = std::move(*certificate);
   }

@@ -15,19 +15,16 @@
 #include "postern/base/check.h"
 #include "postern/base/limits.h"
 #include "tls/handshake_libssl.h"
-#include "tls/openssl_error.h"
 
 namespace postern::tls {
 namespace {
 
-// What libssl refuses (a key too small for its security level) should be known before a client
-// comes.
+// Whether libssl takes it should be known before a client comes. What it refuses, pki refuses when
+// the files are read, so this finds what nobody has thought of.
 Status TryInstall(SSL_CTX* context, const ServerCertificate& certificate) {
-  ERR_clear_error();
-  const SslPtr ssl(SSL_new(context));
-  if (ssl != nullptr && certificate.Install(ssl.get())) return {};
-  return Fail("certificate " + certificate.name() + ": OpenSSL refuses it: " + TakeOpensslError(),
-              "make a key of at least 2048 bits (RSA) or 256 bits (ECDSA)");
+  Status fits = certificate.Try(context);
+  if (!fits) fits.error().what = "certificate " + certificate.name() + ": " + fits.error().what;
+  return fits;
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 #include <openssl/err.h>
+#include <openssl/sslerr.h>
 
 #include "tls/openssl_error.h"
 #include "tls/peer_certificate.h"
@@ -31,6 +32,21 @@ PkeyPtr ParseKey(Bytes der) {
 
 std::unexpected<Error> Refuse(const std::string& name, std::string_view what) {
   return Fail(fmt::format("certificate {}: {}: {}", name, what, TakeOpensslError()));
+}
+
+const char* Remedy(int reason) {
+  switch (reason) {
+    case SSL_R_EE_KEY_TOO_SMALL:
+      return "make a key of at least 2048 bits (RSA) or 256 bits (ECDSA), and have the certificate "
+             "issued for it";
+    case SSL_R_CA_KEY_TOO_SMALL:
+      return "have the certificate issued by an authority with a longer key; leave roots out";
+    case SSL_R_CA_MD_TOO_WEAK:
+      return "have the certificate and those of its chain issued anew with SHA-256; leave roots "
+             "out";
+    default:
+      return "have the certificate issued anew, for an EC P-256 or RSA 2048 key";
+  }
 }
 
 }  // namespace
@@ -65,6 +81,15 @@ Result<ServerCertificate> ServerCertificate::Load(const generation::CertificateV
 
 bool ServerCertificate::Install(SSL* ssl) const {
   return SSL_use_cert_and_key(ssl, leaf_.get(), key_.get(), chain_.get(), 1) == 1;
+}
+
+Status ServerCertificate::Try(SSL_CTX* context) const {
+  ERR_clear_error();
+  const SslPtr ssl(SSL_new(context));
+  if (ssl != nullptr && Install(ssl.get())) return {};
+  const unsigned long code = ERR_peek_error();
+  const int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
+  return Fail("OpenSSL refuses it: " + TakeOpensslError(), Remedy(reason));
 }
 
 }  // namespace postern::tls

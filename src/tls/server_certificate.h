@@ -23,6 +23,9 @@ class ServerCertificate {
   // Install makes `ssl` use it; SSL_certs_clear undoes it. False leaves the cause in OpenSSL's
   // error queue.
   bool Install(SSL* ssl) const;
+  // Try finds out whether `context`'s connections could use it; the error says why not, and what to
+  // do, without naming the certificate.
+  Status Try(SSL_CTX* context) const;
 
  private:
   std::string name_;

@@ -224,6 +224,40 @@ def test_reload_with_a_bad_pair_changes_nothing(postern, authority, spoil):
                 assert common_name(client) == "repaired"
 
 
+def dead_pairs(authority, directory):
+    """Pairs that fit, and that libssl or every client refuses, with what is said of them."""
+    names = ("other.test",)
+    yield authority.issue("short", names, "rsa:1024"), "is only RSA 1024"
+    yield authority.issue("sha1", names, digest="sha1"), "is signed with SHA-1"
+    yield authority.issue("curve", names, "ec:secp256k1"), "is EC secp256k1, a curve that clients do not offer"
+    leaf, behind = authority.issue("leaf", names), authority.issue("behind", names, digest="sha1")
+    leaf.certificate.write_bytes(leaf.certificate.read_bytes() + behind.certificate.read_bytes())
+    yield leaf, "certificate 2 of 2"
+
+
+def test_a_pair_that_no_client_can_be_served_with_does_not_go_live(postern, authority, tmp_path):
+    """Nor one that is not the default, which nothing tries before its first client comes."""
+    other = authority.issue("good", ("other.test",))
+    postern.config["certificates"]["pair"] = []
+    postern.add_pair("main", authority.issue("main"))
+    postern.add_pair("other", other)
+    with LineServer() as server:
+        # `old` serves with security level 0, and is no exception.
+        port = postern.serve(server.server, policy="old")
+        postern.start()
+        for dead, words in dead_pairs(authority, tmp_path):
+            dead.put_in_place_of(other)
+            for answer in (postern.command("check"), postern.command("reload")):
+                assert answer.status == 1, answer
+                assert other.certificate.name in answer.text and words in answer.text, answer
+            with connect(port, authority.context(), name="other.test") as client:
+                assert common_name(client) == "good"
+        authority.issue("renewed", ("other.test",)).put_in_place_of(other)
+        postern.reload()
+        with connect(port, authority.context(), name="other.test") as client:
+            assert common_name(client) == "renewed"
+
+
 def test_reload_with_a_faulty_file_names_every_fault(postern, authority):
     with LineServer() as server:
         port = postern.serve(server.server)

@@ -34,7 +34,7 @@ void Describe(const postern::pki::Material& material) {
     for (const std::string& name : postern::pki::AlternativeNames(certificate)) text += name;
     for (const std::string& name : postern::pki::HostNames(certificate)) text += name;
     for (const char c : text) POSTERN_CHECK(static_cast<unsigned char>(c) >= 0x20 && c != 0x7F);
-    postern::pki::FaultsOf(certificate, "it", 0);
+    postern::pki::FaultsOf(certificate, postern::pki::Role::kServer, "it", 0);
   }
   for (const auto& found : material.requests) postern::pki::AlternativeNames(found.request.get());
 }

@@ -57,7 +57,7 @@ struct Pair {
   KeyClass key_kind = KeyClass::kOther;
   SchemeSet schemes = 0;     // what a client must verify of the chain
   bool must_staple = false;  // the leaf asks clients to insist on an OCSP response (RFC 7633)
-  // Short key, SHA-1, a chain out of order, a name that is not ASCII: served all the same.
+  // A chain out of order, a name that is not ASCII: served all the same.
   std::vector<Error> weaknesses;
   // All of `weaknesses`, and what PeriodWarnings says at the moment of loading.
   std::vector<Error> warnings;
@@ -85,7 +85,8 @@ struct PairFiles {
 // the chain is put in order behind it when it is not (with a warning). Each failure names the file,
 // what is wrong and the remedy: missing, unreadable, not PEM, a key where a certificate belongs
 // (and the reverse), an encrypted key without passphrase or with a wrong one, a key that belongs to
-// none of the certificates, an empty file, DER, a key file that others can read (CheckKeyMode).
+// none of the certificates, an empty file, DER, a key file that others can read (CheckKeyMode), a
+// chain that nobody can be served with (Unservable in judge.h).
 // What else stands in the files (a key beside the chain, a chain beside the key, parameters) is
 // passed over. Nothing secret is left in freed memory.
 //

@@ -26,11 +26,15 @@ std::string PublicKeyDigest(const EVP_PKEY* key);
 // Where the issuer's certificate can be fetched (authorityInfoAccess, RFC 5280 section 4.2.2.1);
 // empty when the certificate does not say.
 std::string IssuerUrl(const X509* certificate);
-// "SHA-1" or "MD5" when the signature is made with it and somebody verifies it; else empty. Nobody
-// verifies a self-signed certificate's: it is trusted as it is, or not.
+// "SHA-1" or "MD5" when the signature is made with it (or with what else is below 112 bits of
+// security) and somebody verifies it; else empty. Nobody verifies a self-signed certificate's: it
+// is trusted as it is, or not.
 std::string WeakSignature(X509* certificate);
-// What is wrong with the key's kind or size, as "RSA 1024"; empty when nothing is.
+// What is wrong with the key's size, as "RSA 1024"; empty when nothing is.
 std::string WeakKey(const EVP_PKEY* key);
+// An EC key on another curve than the three that TLS 1.3 has signature schemes for and clients
+// offer (RFC 8446 section 4.2.3): P-256, P-384 and P-521.
+bool IsOddCurve(const EVP_PKEY* key);
 // As Pair::names says.
 std::vector<std::string> HostNames(const X509* certificate);
 // All that the subjectAltName holds, as it stands: "mail.example.com", "192.0.2.1", "a@b.example".

@@ -49,13 +49,14 @@ class Authority:
                 "-subj", "/CN=Tests", "-addext", "keyUsage=critical,keyCertSign",
                 "-keyout", directory / "ca.key", "-out", self.ca)
 
-    def issue(self, common_name, names=("localhost",), algorithm="ec", expired=False):
-        """A new pair for the host `names` (and the loopback addresses)."""
+    def issue(self, common_name, names=("localhost",), algorithm="ec", expired=False, digest="sha256"):
+        """A new pair for the host `names` (and the loopback addresses); `algorithm` as "rsa:2048" or "ec:P-384"."""
         self._count += 1
         base = self.directory / f"{self._count}-{common_name}"
         pair = Pair(base.with_suffix(".crt"), base.with_suffix(".key"))
         request = base.with_suffix(".csr")
-        kind = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"] if algorithm == "ec" else [algorithm]
+        kind, _, curve = algorithm.partition(":")
+        kind = ["ec", "-pkeyopt", f"ec_paramgen_curve:{curve or 'P-256'}"] if kind == "ec" else [algorithm]
         openssl("req", "-newkey", *kind, "-nodes", "-subj", f"/CN={common_name}",
                 "-keyout", pair.key, "-out", request)
         extensions = base.with_suffix(".ext")
@@ -74,7 +75,7 @@ class Authority:
                     *files)
         else:
             openssl("x509", "-req", "-CA", self.ca, "-CAkey", self.directory / "ca.key", "-CAcreateserial",
-                    "-days", 20, *files)
+                    f"-{digest}", "-days", 20, *files)
         return pair
 
     def context(self, version=None, alpn=None):

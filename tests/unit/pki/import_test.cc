@@ -185,6 +185,23 @@ TEST_CASE("pki: each fault of an import has its own message, and all come at onc
     CHECK(Says(f.Faults(), {"the key of the certificate CN=mail.example.com is only RSA 1024",
                             "the certificate CN=mail.example.com is signed with SHA-1"}));
   }
+  SECTION("an EC key on a curve that no client offers") {
+    f.key = MakeEcKey("secp256k1");
+    f.Give(Pem(f.Issue({}).get()) + Pem(f.key.get()), "a.pem");
+    CHECK(Says(f.Faults(), {"the key of the certificate CN=mail.example.com is EC secp256k1, a "
+                            "curve that clients do not offer",
+                            "EC P-256"}));
+  }
+  SECTION("an intermediate with SHA-1") {
+    CertificateSpec spec;
+    spec.common_name = "Inter";
+    spec.alternative_names.clear();
+    spec.digest = EVP_sha1();
+    const X509Ptr old = MakeCertificate(spec, f.inter_key.get(), f.root.get(), f.root_key.get());
+    f.Give(Pem(f.leaf.get()) + Pem(old.get()) + Pem(f.key.get()), "a.pem");
+    CHECK(Says(f.Faults(), {"the intermediate certificate CN=Inter is signed with SHA-1",
+                            "ask the authority"}));
+  }
   SECTION("an intermediate that has expired") {
     CertificateSpec spec;
     spec.common_name = "Inter";

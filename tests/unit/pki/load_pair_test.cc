@@ -406,7 +406,7 @@ TEST_CASE("pki: what is wrong with a file is said, with the file and the remedy"
   }
 }
 
-TEST_CASE("pki: what clients will refuse is served with a warning") {
+TEST_CASE("pki: what some clients will refuse is served with a warning") {
   Files files;
   const std::string crt = files.directory / "a.crt";
   const auto warnings = [&](const CertificateSpec& spec) {
@@ -425,26 +425,89 @@ TEST_CASE("pki: what clients will refuse is served with a warning") {
   spec.not_before = 86'400;
   CHECK(Says(warnings(spec), {"is not valid before 20", "clock"}));
 
-  files.key = MakeRsaKey(1024);
-  files.Key(Pem(files.key.get()));
-  CHECK(Says(warnings({}), {"the key of the certificate in " + crt + " is only RSA 1024"}));
-
   // A signature counts where somebody verifies it, which is not on a self-signed certificate.
-  files.key = MakeEcKey();
-  files.Key(Pem(files.key.get()));
   spec = {};
   spec.digest = EVP_sha1();
   CHECK(warnings(spec).empty());
-  const KeyPtr ca_key = MakeEcKey();
-  CertificateSpec ca_spec;
-  ca_spec.common_name = "Example CA";
-  const X509Ptr ca = MakeCertificate(ca_spec, ca_key.get());
-  files.Certificate(Pem(MakeCertificate(spec, files.key.get(), ca.get(), ca_key.get()).get()) +
-                    Pem(ca.get()));
-  const Result<Pair> pair = files.Load();
-  REQUIRE(pair.has_value());
-  REQUIRE(pair->warnings.size() == 1);
-  CHECK(Says(pair->warnings[0].ToString(), {"certificate 1 of 2 in " + crt, "signed with SHA-1"}));
+}
+
+TEST_CASE("pki: what nobody can be served with is refused, wherever in the chain it is") {
+  struct Row {
+    const char* what;
+    KeyPtr leaf_key;
+    const EVP_MD* leaf_digest;
+    KeyPtr inter_key;
+    const EVP_MD* inter_digest;
+    std::vector<std::string> said;  // none: it can be
+  };
+  const auto ec = [] { return MakeEcKey(); };
+  const EVP_MD* sha256 = EVP_sha256();
+  std::vector<Row> rows;
+  const auto row = [&](const char* what, KeyPtr leaf_key, const EVP_MD* leaf_digest,
+                       KeyPtr inter_key, const EVP_MD* inter_digest,
+                       std::vector<std::string> said) {
+    rows.push_back(
+        {what, std::move(leaf_key), leaf_digest, std::move(inter_key), inter_digest, said});
+  };
+  row("all is well", ec(), sha256, ec(), sha256, {});
+  row("RSA of 2048 bits", MakeRsaKey(2048), sha256, MakeRsaKey(2048), sha256, {});
+  row("P-384", MakeEcKey("P-384"), sha256, ec(), sha256, {});
+  row("P-521", MakeEcKey("P-521"), sha256, ec(), sha256, {});
+  row("SHA-224, which OpenSSL's level 2 takes", ec(), EVP_sha224(), ec(), sha256, {});
+  row("a short key", MakeRsaKey(1024), sha256, ec(), sha256,
+      {"the key of certificate 1 of 3 in ", "is only RSA 1024", "RSA 2048 and more"});
+  row("a curve that is not TLS's", MakeEcKey("secp256k1"), sha256, ec(), sha256,
+      {"the key of certificate 1 of 3 in ", "is EC secp256k1, a curve that clients do not offer",
+       "EC P-256"});
+  row("a short curve", MakeEcKey("P-192"), sha256, ec(), sha256, {"is only EC P-192"});
+  row("SHA-1", ec(), EVP_sha1(), ec(), sha256,
+      {"certificate 1 of 3 in ", "(CN=mail.example.com) is signed with SHA-1", "SHA-256"});
+  row("MD5", ec(), EVP_md5(), MakeRsaKey(2048), sha256, {"is signed with MD5"});
+  row("an intermediate's short key", ec(), sha256, MakeRsaKey(1024), sha256,
+      {"the key of certificate 2 of 3 in ", "(CN=Inter) is only RSA 1024", "ask the authority"});
+  row("an intermediate with SHA-1", ec(), sha256, ec(), EVP_sha1(),
+      {"certificate 2 of 3 in ", "(CN=Inter) is signed with SHA-1", "ask the authority"});
+
+  const KeyPtr root_key = MakeEcKey();
+  CertificateSpec root_spec;
+  root_spec.common_name = "Root";
+  root_spec.digest = EVP_sha1();  // its own signature is nobody's business
+  const X509Ptr root = MakeCertificate(root_spec, root_key.get());
+  for (const Row& each : rows) {
+    INFO(each.what);
+    Files files;
+    CertificateSpec inter_spec;
+    inter_spec.common_name = "Inter";
+    inter_spec.digest = each.inter_digest;
+    const X509Ptr inter =
+        MakeCertificate(inter_spec, each.inter_key.get(), root.get(), root_key.get());
+    CertificateSpec spec;
+    spec.digest = each.leaf_digest;
+    const X509Ptr leaf =
+        MakeCertificate(spec, each.leaf_key.get(), inter.get(), each.inter_key.get());
+    files.Certificate(Pem(leaf.get()) + Pem(inter.get()) + Pem(root.get()));
+    files.Key(Pem(each.leaf_key.get()));
+    if (each.said.empty()) {
+      CHECK(files.Load().has_value());
+    } else {
+      const std::string fault = files.Fault();
+      for (const std::string& phrase : each.said) CHECK(Says(fault, {phrase}));
+    }
+  }
+}
+
+TEST_CASE("pki: a root with a short key can be left out of what is sent") {
+  Files files;
+  const KeyPtr root_key = MakeRsaKey(1024);
+  CertificateSpec root_spec;
+  root_spec.common_name = "Root";
+  const X509Ptr root = MakeCertificate(root_spec, root_key.get());
+  const X509Ptr leaf = MakeCertificate({}, files.key.get(), root.get(), root_key.get());
+  files.Certificate(Pem(leaf.get()) + Pem(root.get()));
+  CHECK(Says(files.Fault(),
+             {"certificate 2 of 2 in ", "(CN=Root) is only RSA 1024", "leave this root out"}));
+  files.Certificate(Pem(leaf.get()));
+  CHECK(files.Load().has_value());
 }
 
 TEST_CASE("pki: a key file that others may read or change is refused") {

@@ -49,6 +49,7 @@ inline std::string Disagreement(const PlainCertificate& plain, Octets der) {
   if (plain.key_kind != KindOf(key)) return "kind of the key";
   if (plain.key_bits != EVP_PKEY_get_bits(key)) return "bits of the key";
   if (!WeakKey(key).empty()) return "a weak key";
+  if (IsOddCurve(key)) return "an odd curve";
   return {};
 }
 
