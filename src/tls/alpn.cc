@@ -54,6 +54,11 @@ AlpnChoice ChooseAlpn(std::string_view service, Bytes offered) {
   return {AlpnChoice::Kind::kForeign, {}};
 }
 
+std::string_view AlpnServed(std::string_view service) {
+  const auto known = std::ranges::find(kRegistered, service, &Registered::service);
+  return known != kRegistered.end() ? known->protocol : "smtp or esmtp";
+}
+
 std::vector<std::string> AlpnNames(Bytes offered) {
   std::vector<std::string> names;
   ForEach(offered, [&](std::string_view name) {

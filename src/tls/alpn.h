@@ -24,6 +24,9 @@ struct AlpnChoice {
 // as config::ToString names it.
 AlpnChoice ChooseAlpn(std::string_view service, Bytes offered);
 
+// AlpnServed is what a client has to name, for messages: "imap", "smtp or esmtp".
+std::string_view AlpnServed(std::string_view service);
+
 // The names in such a list, each and the list bounded for a log line; what is malformed ends it.
 std::vector<std::string> AlpnNames(Bytes offered);
 

@@ -14,6 +14,7 @@
 #include "postern/base/limits.h"
 #include "tls/alpn.h"
 #include "tls/names.h"
+#include "tls/schemes.h"
 
 namespace postern::tls {
 namespace {
@@ -55,6 +56,9 @@ std::vector<uint16_t> Sslv2Ciphers(Octets octets) {
 bool IsGrease(uint16_t value) {
   return (value & 0x0F0F) == 0x0A0A && (value >> 8) == (value & 0xFF);
 }
+
+// Values that stand among the suites and are none: RFC 5746 section 3.3, RFC 7507 section 2.
+bool IsSignal(uint16_t suite) { return suite == 0x00FF || suite == 0x5600; }
 
 bool IsHostName(std::string_view name) {
   return std::ranges::all_of(name, [](char c) {
@@ -112,6 +116,7 @@ ClientOffer ReadOffer(SSL* ssl) {
   const size_t size = SSL_client_hello_get0_ciphers(ssl, &ciphers);
   offer.ciphers = SSL_client_hello_isv2(ssl) == 1 ? Sslv2Ciphers(Octets(ciphers, size))
                                                   : Values(Octets(ciphers, size), 0);
+  std::erase_if(offer.ciphers, IsSignal);
   if (const auto list = Extension(ssl, TLSEXT_TYPE_supported_groups)) {
     offer.groups = Values(*list, 2);
   }
@@ -151,6 +156,10 @@ std::string DescribeGroups(const ClientOffer& offer) {
     const std::string_view name = GroupName(id);
     return name.empty() ? fmt::format("0x{:04x}", id) : std::string(name);
   });
+}
+
+std::string DescribeSignatures(const ClientOffer& offer) {
+  return List(offer.signatures, SchemeName);
 }
 
 std::string DescribeProtocols(const ClientOffer& offer) {

@@ -13,7 +13,7 @@ struct ClientOffer {
   bool seen = false;
   std::vector<uint16_t> versions;  // as listed, or the legacy version alone
   bool lists_versions = false;     // they are from supported_versions
-  std::vector<uint16_t> ciphers;
+  std::vector<uint16_t> ciphers;   // without the signals among them (SCSV)
   std::vector<uint16_t> groups;
   std::vector<std::string> protocols;            // ALPN, bounded
   std::vector<uint16_t> signatures;              // signature_algorithms
@@ -32,6 +32,7 @@ ClientOffer ReadOffer(SSL* ssl);
 std::string DescribeVersions(const ClientOffer& offer);
 std::string DescribeCiphers(SSL* ssl, const ClientOffer& offer);
 std::string DescribeGroups(const ClientOffer& offer);
+std::string DescribeSignatures(const ClientOffer& offer);
 std::string DescribeProtocols(const ClientOffer& offer);  // "h2, http/1.1"
 
 }  // namespace postern::tls

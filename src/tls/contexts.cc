@@ -35,6 +35,21 @@ Contexts::Contexts(std::unique_ptr<const CertificateSource> source, PolicyContex
   POSTERN_CHECK(max_contexts_ > 0);
 }
 
+generation::Choices Contexts::ChoicesFor(std::string_view sni, bool& by_name) const {
+  const generation::Choices choices = sni.empty() ? generation::Choices() : source_->Find(sni);
+  by_name = !choices.empty();
+  return by_name ? choices : source_->default_certificates();
+}
+
+uint32_t Contexts::KeyKinds(std::string_view sni) const {
+  bool by_name = false;
+  uint32_t kinds = 0;
+  for (const uint32_t number : ChoicesFor(sni, by_name)) {
+    kinds |= 1U << static_cast<uint32_t>(source_->Facts(number).key_kind);
+  }
+  return kinds;
+}
+
 uint32_t Contexts::Choose(const generation::Choices& choices, const AskAbilities& abilities) const {
   if (choices.count == 1) return choices.certificates[0];
   std::vector<CertificateTraits> traits;
@@ -46,10 +61,8 @@ uint32_t Contexts::Choose(const generation::Choices& choices, const AskAbilities
 }
 
 Result<Contexts::Selected> Contexts::Select(std::string_view sni, const AskAbilities& abilities) {
-  generation::Choices choices = sni.empty() ? generation::Choices() : source_->Find(sni);
-  const bool by_name = !choices.empty();
-  if (!by_name) choices = source_->default_certificates();
-  const uint32_t number = Choose(choices, abilities);
+  bool by_name = false;
+  const uint32_t number = Choose(ChoicesFor(sni, by_name), abilities);
   const Result<const ServerCertificate*> certificate = Certificate(number);
   if (!certificate) return std::unexpected(certificate.error());
   return Selected{*certificate, number, by_name};

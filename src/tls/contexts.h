@@ -38,6 +38,8 @@ class Contexts final : public ServerContexts {
   using AskAbilities = std::function<ClientAbilities()>;
   // Select gives the best certificate for `sni`, parsed at need.
   Result<Selected> Select(std::string_view sni, const AskAbilities& abilities);
+  // KeyKinds are those of all certificates that `sni` could be served with, bit 1 << pki::KeyClass.
+  uint32_t KeyKinds(std::string_view sni) const;
   // Certificate gives one by its number, parsed at need. Valid until the next one is parsed.
   Result<const ServerCertificate*> Certificate(uint32_t number);
   // Adopt takes over what `other` has parsed of the certificates that `serves` says are here, too,
@@ -51,6 +53,7 @@ class Contexts final : public ServerContexts {
   Bytes Staple(uint32_t number) const;
 
  private:
+  generation::Choices ChoicesFor(std::string_view sni, bool& by_name) const;
   uint32_t Choose(const generation::Choices& choices, const AskAbilities& abilities) const;
 
   struct Entry {

@@ -12,6 +12,7 @@
 
 #include "postern/tls/policy.h"
 #include "tls/admission.h"
+#include "tls/alpn.h"
 #include "tls/names.h"
 #include "tls/openssl_error.h"
 
@@ -50,11 +51,18 @@ bool SharesCipher(SSL* ssl, const ClientOffer& offer) {
   return false;
 }
 
+// Newer than SSLv3, which no library that Postern runs with has, and no policy can name.
+bool OffersTls(const ClientOffer& offer) {
+  return offer.versions.empty() ||
+         std::ranges::any_of(offer.versions, [](uint16_t v) { return v > SSL3_VERSION; });
+}
+
 Explanation NoVersion(SSL* ssl, const FailedHandshake& failed) {
-  return {
-      HandshakeFailure::kNoSharedVersion,
-      fmt::format("the client offers {}, this listener wants {}{}", DescribeVersions(failed.offer),
-                  OurVersions(ssl), HowToAdmit(ssl, failed.offer))};
+  return {HandshakeFailure::kNoSharedVersion,
+          fmt::format("the client offers {}, this listener wants {}{}",
+                      DescribeVersions(failed.offer), OurVersions(ssl),
+                      OffersTls(failed.offer) ? HowToAdmit(failed.offer, failed.key_kinds)
+                                              : "; no policy can admit SSLv3")};
 }
 
 Explanation NoGroup(const FailedHandshake& failed) {
@@ -64,27 +72,56 @@ Explanation NoGroup(const FailedHandshake& failed) {
                       HowToAdmitGroups(failed.offer))};
 }
 
+Signing SigningOf(SSL* ssl, const FailedHandshake& failed) {
+  const bool tls13 = SSL_version(ssl) == TLS1_3_VERSION;
+  return {.tls13 = tls13,
+          .sha1 = !tls13 && SSL_get_security_level(ssl) == 0,
+          .allowed = failed.policy.signature_algorithms,
+          .key_kinds = failed.key_kinds};
+}
+
+Explanation NoSignature(SSL* ssl, const FailedHandshake& failed) {
+  const Signing signing = SigningOf(ssl, failed);
+  return {HandshakeFailure::kNoSharedCipher,
+          fmt::format("the client offers the signature algorithms {}, this listener has {}{}",
+                      DescribeSignatures(failed.offer), UsableSchemes(signing),
+                      HowToAdmitSignatures(signing, failed.offer))};
+}
+
 Explanation NoCipher(SSL* ssl, const FailedHandshake& failed) {
   const ClientOffer& offer = failed.offer;
   if (!SharesCipher(ssl, offer)) {
-    const std::string hint = HowToAdmit(ssl, offer);
-    return {HandshakeFailure::kNoSharedCipher,
-            fmt::format("the client offers the suites {}, none of which this listener accepts{}",
-                        DescribeCiphers(ssl, offer),
-                        hint.empty() ? fmt::format("; {} has none of them", LibraryName()) : hint)};
+    const std::string hint = HowToAdmit(offer, failed.key_kinds);
+    return {
+        HandshakeFailure::kNoSharedCipher,
+        fmt::format("the client offers the suites {}, none of which this listener accepts{}",
+                    DescribeCiphers(ssl, offer), hint.empty() ? WhyNoneServes(ssl, offer) : hint)};
   }
   // RFC 8422 section 4: a client that names no groups takes any.
   if (!offer.groups.empty() && !SharesGroup(offer, failed.policy.groups)) return NoGroup(failed);
-  return {HandshakeFailure::kNoSharedCipher,
-          fmt::format("the client offers the suites {}, none of which suits the key of the "
-                      "certificate{}",
-                      DescribeCiphers(ssl, offer), KeyThatWouldServe(ssl, offer))};
+  // libssl passes over a certificate that it could not sign with, and finds no suite then.
+  if (KeySuitsSharedSuite(ssl, offer, failed.key_kinds)) {
+    const Signing signing = SigningOf(ssl, failed);
+    if (!offer.signatures.empty() && !AnyUsable(signing, offer.signatures)) {
+      return NoSignature(ssl, failed);
+    }
+    // RFC 8422 section 5.1: the groups are the curves of certificates, too.
+    return {HandshakeFailure::kNoSharedCipher,
+            fmt::format("the client offers the groups {}, without the curve of the certificate's "
+                        "key{}",
+                        DescribeGroups(offer), CurveThatWouldServe(offer))};
+  }
+  return {
+      HandshakeFailure::kNoSharedCipher,
+      fmt::format("the client offers the suites {}, none of which suits the key of the "
+                  "certificate{}",
+                  DescribeCiphers(ssl, offer), KeyThatWouldServe(ssl, offer, failed.key_kinds))};
 }
 
 Explanation NoProtocol(const FailedHandshake& failed) {
   return {HandshakeFailure::kNoApplicationProtocol,
           fmt::format("the client asks for the protocol {} (ALPN), this listener serves {}",
-                      DescribeProtocols(failed.offer), failed.service)};
+                      DescribeProtocols(failed.offer), AlpnServed(failed.service))};
 }
 
 // Why OpenSSL refuses a client's certificate, and what is to be done about it.
@@ -157,7 +194,7 @@ std::string_view ChainFlaw(SSL* ssl) {
   }
   STACK_OF(X509)* chain = nullptr;
   if (SSL_get0_chain_certs(ssl, &chain) == 1 && sk_X509_num(chain) > 0) return "";
-  return ", which is sent without those of its intermediate authorities";
+  return ", which is sent alone: it needs those of its intermediate authorities, if it has any";
 }
 
 Explanation PeerAlert(SSL* ssl, int alert) {
@@ -200,8 +237,7 @@ Explanation ExplainFailure(SSL* ssl, const FailedHandshake& failed) {
       return NoGroup(failed);
     case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
     case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
-      return {HandshakeFailure::kNoSharedCipher,
-              "none of the client's signature algorithms suits the key of the certificate"};
+      return NoSignature(ssl, failed);
     case SSL_R_NO_APPLICATION_PROTOCOL:
       return NoProtocol(failed);
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:

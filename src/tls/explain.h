@@ -21,6 +21,7 @@ struct FailedHandshake {
   const ClientOffer& offer;
   const PolicyContext& policy;
   std::string_view service;
+  uint32_t key_kinds = 0;  // of the certificates for the client's name, bit 1 << pki::KeyClass
   // Of a client's certificate that did not verify: OpenSSL's reason (X509_V_ERR_*), whose it was.
   int verify_error = X509_V_OK;
   std::string_view client;

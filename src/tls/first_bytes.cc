@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 
+#include "tls/names.h"
+
 namespace postern::tls {
 namespace {
 
@@ -76,20 +78,38 @@ FirstBytes NotTls(Bytes wire, std::string_view who = "client") {
                             wire.size() > kHexExtract ? " ..." : ""));
 }
 
-FirstBytes JudgeText(std::string_view text) {
+// Where a client that begins in plain text would have been at the right place. Whether this
+// listener is one already, and the client failed to begin TLS when it had asked for it, is not
+// known here.
+std::string_view PlainTextHint(std::string_view service) {
+  if (service.empty()) return "";
+  if (service == "http" || service == "raw") {
+    return "; a listener for such clients has tls = \"auto\"";
+  }
+  return "; a listener for such clients has tls = \"starttls\", or \"auto\"";
+}
+
+// HTTP that goes astray to a mail port would be no better off there without TLS.
+std::string_view HttpHint(std::string_view service) {
+  return service == "http" || service == "raw" ? PlainTextHint(service) : "";
+}
+
+FirstBytes JudgeText(std::string_view text, std::string_view service) {
   for (const std::string_view method : kHttpMethods) {
     // "GE" may still become "GET ".
     if (text.size() < method.size() && method.starts_with(text)) return {};
     if (text.starts_with(method)) {
       return Refuse(HandshakeFailure::kPlainHttp,
-                    fmt::format("the client spoke HTTP without TLS ({})", HttpRequest(text)));
+                    fmt::format("the client spoke HTTP without TLS ({}){}", HttpRequest(text),
+                                HttpHint(service)));
     }
   }
   const std::string command = Command(FirstLine(text));
-  return Refuse(HandshakeFailure::kPlainText,
-                command.empty()
-                    ? "the client sent text without TLS"
-                    : fmt::format("the client spoke plain text without TLS ({})", command));
+  return Refuse(
+      HandshakeFailure::kPlainText,
+      (command.empty() ? "the client sent text without TLS"
+                       : fmt::format("the client spoke plain text without TLS ({})", command))
+          .append(PlainTextHint(service)));
 }
 
 // RFC 5246 appendix E.2: two octets of length with the high bit set, CLIENT-HELLO (1), the version
@@ -100,21 +120,26 @@ FirstBytes JudgeSslv2(Bytes wire, bool accept) {
   const unsigned major = At(wire, 3);
   const unsigned minor = At(wire, 4);
   if (major == 0 && minor == 2) {
-    return Refuse(HandshakeFailure::kSslv2, "the client speaks SSLv2 and nothing newer");
+    return Refuse(HandshakeFailure::kSslv2,
+                  "the client speaks SSLv2 and nothing newer, which no policy can admit");
   }
   if (major != 3 || minor > 4) return NotTls(wire);
   if (accept && minor > 0) return {FirstBytes::Kind::kTls, HandshakeFailure::kNone, {}};
-  constexpr std::array<std::string_view, 5> kVersions = {"SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2",
-                                                         "TLSv1.3"};
-  return Refuse(HandshakeFailure::kSslv2,
-                fmt::format("the client opens with an SSLv2-format ClientHello (for at most {}), "
-                            "which is not accepted{}",
-                            kVersions[minor], minor > 0 ? "; policy = \"old\" accepts it" : ""));
+  FirstBytes refused = Refuse(
+      HandshakeFailure::kSslv2,
+      fmt::format("the client opens with an SSLv2-format ClientHello (for at most {}), which is "
+                  "not accepted; {}",
+                  VersionName(static_cast<uint16_t>(major << 8 | minor)),
+                  minor > 0 ? "policy = \"old\" accepts it" : "no policy can admit SSLv3"));
+  // RFC 5246 appendix E.2: who opens so and asks for 3.x reads the answer of 3.x. protocol_version
+  // (70), fatal.
+  refused.alert = {21, 3, static_cast<unsigned char>(std::min(minor, 1U)), 0, 2, 2, 70};
+  return refused;
 }
 
 }  // namespace
 
-FirstBytes ClassifyFirstBytes(Bytes wire, bool sslv2_hello) {
+FirstBytes ClassifyFirstBytes(Bytes wire, bool sslv2_hello, std::string_view service) {
   if (wire.empty()) return {};
   const unsigned type = At(wire, 0);
   if (type >= 20 && type <= 23) {
@@ -126,7 +151,7 @@ FirstBytes ClassifyFirstBytes(Bytes wire, bool sslv2_hello) {
   if ((type & 0x80) != 0) return JudgeSslv2(wire, sslv2_hello);
   const Bytes extract = wire.first(std::min(wire.size(), kExtract));
   const auto text = [](std::byte b) { return IsText(std::to_integer<unsigned>(b)); };
-  if (std::ranges::all_of(extract, text)) return JudgeText(AsText(wire));
+  if (std::ranges::all_of(extract, text)) return JudgeText(AsText(wire), service);
   return NotTls(wire);
 }
 

@@ -225,9 +225,11 @@ Handshake::Progress LibsslHandshake::Advance(Bytes wire, std::vector<std::byte>&
     return Failed(HandshakeFailure::kInternal, "no memory for a handshake", 0);
   }
   if (!classified_) {
-    FirstBytes first = ClassifyFirstBytes(wire, policy_->sslv2_hello);
+    FirstBytes first = ClassifyFirstBytes(wire, policy_->sslv2_hello, service_);
     if (first.kind == FirstBytes::Kind::kNeedMore) return {};
     if (first.kind == FirstBytes::Kind::kRefused) {
+      const Bytes alert = std::as_bytes(std::span(first.alert));
+      if (first.alert[0] != 0) out.insert(out.end(), alert.begin(), alert.end());
       return Failed(first.failure, std::move(first.detail), wire.size());
     }
     classified_ = true;
@@ -258,6 +260,7 @@ Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& ou
     Explanation why = ExplainFailure(ssl_.get(), {.offer = offer_,
                                                   .policy = *policy_,
                                                   .service = service_,
+                                                  .key_kinds = contexts_->KeyKinds(offer_.sni),
                                                   .verify_error = verify_error_,
                                                   .client = refused_client_,
                                                   .client_issuer = refused_issuer_});

@@ -83,6 +83,7 @@ Result<PolicyContextPtr> MakePolicyContext(const generation::PolicySettings& pol
   made->context.reset(SSL_CTX_new_ex(nullptr, UseOwnKdf(), TLS_server_method()));
   made->name = policy.name;
   made->groups = GroupNumbers(policy.groups);
+  made->signature_algorithms = policy.signature_algorithms;
   // Who has nothing against TLS 1.0 may as well be asked for it in the old form.
   made->sslv2_hello = policy.min_version < TLS1_2_VERSION;
   made->clients = clients.mode;

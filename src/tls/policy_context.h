@@ -17,8 +17,9 @@ class PolicyContext {
  public:
   SslCtxPtr context;
   std::string name;
-  std::vector<uint16_t> groups;  // what it accepts, best first
-  bool sslv2_hello = false;      // a ClientHello in SSLv2's format may begin the handshake
+  std::vector<uint16_t> groups;      // what it accepts, best first
+  std::string signature_algorithms;  // as the policy has them; empty: OpenSSL's
+  bool sslv2_hello = false;          // a ClientHello in SSLv2's format may begin the handshake
   config::ClientMode clients = config::ClientMode::kOff;
   // Names everything in it: sessions begun under other rules (an older cipher, a revoked client
   // certificate) do not resume.

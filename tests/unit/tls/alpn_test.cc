@@ -86,6 +86,16 @@ TEST_CASE("alpn: a client that was sent to the wrong port gets the alert", "[tls
   CHECK(handshake->failure_detail() ==
         "the client asks for the protocol h2, http/1.1 (ALPN), this listener serves imap");
 
+  // A service's own name is not always its protocol's.
+  const std::pair<std::string_view, std::string_view> services[] = {{"sieve", "managesieve"},
+                                                                    {"smtp", "smtp or esmtp"}};
+  for (const auto& [service, served] : services) {
+    test::TestClient other({}, offering(Wire({"h2"})));
+    const auto refusing = contexts->Begin({.listener = "l", .service = service});
+    CHECK(test::Complete(*refusing, other).state == HandshakeState::kFailed);
+    CHECK(refusing->failure_detail().ends_with(served));
+  }
+
   test::Connection good =
       test::Connect(*contexts, test::kPolicy, {}, offering(Wire({"h2", "imap"})));
   CHECK(good.facts.alpn == "imap");

@@ -55,10 +55,13 @@ TEST_CASE("First bytes tell what came", "[tls][first_bytes]") {
        "the client spoke plain text without TLS (a1 capability)"},
       {"\r\n", kRefused, HandshakeFailure::kPlainText, "the client sent text without TLS"},
       {"\x80\x2e\x01\x00\x02\x00\x15"s, kRefused, HandshakeFailure::kSslv2,
-       "the client speaks SSLv2 and nothing newer"},
+       "the client speaks SSLv2 and nothing newer, which no policy can admit"},
       {"\x80\x2e\x01\x03\x01\x00\x15"s, kRefused, HandshakeFailure::kSslv2,
-       "the client opens with an SSLv2-format ClientHello (for at most TLSv1.0), which is not "
+       "the client opens with an SSLv2-format ClientHello (for at most TLSv1), which is not "
        "accepted; policy = \"old\" accepts it"},
+      {"\x80\x2e\x01\x03\x00"s, kRefused, HandshakeFailure::kSslv2,
+       "the client opens with an SSLv2-format ClientHello (for at most SSLv3), which is not "
+       "accepted; no policy can admit SSLv3"},
       {"\x80\x2e\x01\x03"s, kNeedMore},
       {"\x80", kNeedMore},
       {"\x80\x2e\x04"s, kRefused, HandshakeFailure::kNotTls,
@@ -90,6 +93,23 @@ TEST_CASE("An SSLv2-format ClientHello for TLS is left to libssl where it is acc
   CHECK(judge("\x80\x2e\x01\x03\x00"s) == kRefused);  // SSLv3 at most
   CHECK(judge("\x80\x2e\x01\x00\x02"s) == kRefused);  // SSLv2 itself
   CHECK(judge("\x80\x2e\x04"s) == kRefused);
+}
+
+TEST_CASE("Who speaks plain text is told which setting is for that", "[tls][first_bytes]") {
+  const auto end_of = [](const std::string& wire, std::string_view service) {
+    const std::string detail = ClassifyFirstBytes(AsBytes(wire), false, service).detail;
+    return detail.substr(std::min(detail.find(')') + 1, detail.size()));
+  };
+  for (const char* service : {"imap", "pop3", "smtp", "submission", "lmtp", "sieve"}) {
+    CHECK(end_of("NOOP\r\n", service) ==
+          "; a listener for such clients has tls = \"starttls\", or \"auto\"");
+    CHECK(end_of("GET / HTTP/1.1\r\n", service).empty());
+  }
+  for (const char* service : {"http", "raw"}) {
+    CHECK(end_of("NOOP\r\n", service) == "; a listener for such clients has tls = \"auto\"");
+    CHECK(end_of("GET / HTTP/1.1\r\n", service) ==
+          "; a listener for such clients has tls = \"auto\"");
+  }
 }
 
 TEST_CASE("What a peer sent is quoted to a bound", "[tls][first_bytes]") {
