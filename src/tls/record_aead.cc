@@ -72,6 +72,8 @@ class AeadRecord final : public Record {
   PostHandshake messages_;
   std::unique_ptr<TicketReader> tickets_;
   uint16_t max_fragment_;
+  uint16_t key_updates_ever_ = 0;  // less those that data has made up for
+  uint16_t data_records_ = 0;      // since it last did
   Peer peer_;
   uint8_t empty_records_ = 0;
   uint8_t warnings_ = 0;
@@ -150,6 +152,10 @@ Opened AeadRecord::OnData(MutableBytes content) {
     }
   } else {
     empty_records_ = warnings_ = key_updates_ = tickets_seen_ = 0;
+    if (++data_records_ == kRecordsPerKeyUpdate) {
+      data_records_ = 0;
+      if (key_updates_ever_ > 0) --key_updates_ever_;
+    }
   }
   return {OpenKind::kData, content, nullptr};
 }
@@ -207,7 +213,7 @@ Opened AeadRecord::OnHandshake(Bytes content) {
 }
 
 Opened AeadRecord::OnKeyUpdate(bool answer) {
-  if (++key_updates_ > kMaxKeyUpdates) {
+  if (++key_updates_ > kMaxKeyUpdates || ++key_updates_ever_ > kMaxKeyUpdatesEver) {
     return Fail(SSL_AD_UNEXPECTED_MESSAGE, "too many KeyUpdates");
   }
   if (!read_.Update()) return Fail(SSL_AD_INTERNAL_ERROR, "no new key");

@@ -23,6 +23,12 @@ inline constexpr uint64_t kRecordsPerKey = uint64_t{1} << 24;
 inline constexpr unsigned kMaxEmptyRecords = 32;
 inline constexpr unsigned kMaxWarnings = 5;
 inline constexpr unsigned kMaxKeyUpdates = 32;
+// And over the whole life of a connection, data between them or not: a KeyUpdate costs the peer 27
+// octets, and us the derivation of a key and often an answer. Clients that change keys at all do so
+// every some million records, or by the hour; these many are one a minute for three days, and so
+// many records of data give one more.
+inline constexpr unsigned kMaxKeyUpdatesEver = 4096;
+inline constexpr unsigned kRecordsPerKeyUpdate = 1024;
 inline constexpr unsigned kMaxRenegotiations = 5;
 inline constexpr unsigned kMaxTickets = 32;
 

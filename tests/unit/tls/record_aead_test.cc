@@ -270,6 +270,25 @@ TEST_CASE("KeyUpdates without end", "[tls][record_aead]") {
   pair.CheckRefused(pair.Make(kHandshake, kKeyUpdate), SSL_AD_UNEXPECTED_MESSAGE);
 }
 
+TEST_CASE("KeyUpdates without end, with data between them", "[tls][record_aead]") {
+  Pair pair(true);
+  const auto update = [&] {
+    CHECK(pair.Tell(kHandshake, kKeyUpdate).kind == OpenKind::kHandled);
+    REQUIRE(pair.to_engine.Update());
+  };
+  const auto data = [&] { CHECK(pair.Tell(kData, Octets("x")).kind == OpenKind::kData); };
+  for (unsigned i = 0; i < kMaxKeyUpdatesEver; ++i) {
+    if (i % kMaxKeyUpdates == 0) data();
+    update();
+  }
+  data();
+  // So far 129 records of data; the rest of what gives one KeyUpdate more.
+  for (unsigned i = kMaxKeyUpdatesEver / kMaxKeyUpdates + 1; i < kRecordsPerKeyUpdate; ++i) data();
+  update();
+  data();
+  pair.CheckRefused(pair.Make(kHandshake, kKeyUpdate), SSL_AD_UNEXPECTED_MESSAGE);
+}
+
 TEST_CASE("Illegal handshake messages in TLS 1.3", "[tls][record_aead]") {
   struct Case {
     const char* what;
