@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/objects.h>
 
 #include <string_view>
 
@@ -82,6 +83,7 @@ class PolicyCheck {
            "give every list at least one element", policy_.where});
       return;
     }
+    CheckCiphers(context.get());
     for (uint16_t version = policy_.min_version; version <= policy_.max_version; ++version) {
       if (HasCipher(context.get(), version)) continue;
       const bool tls13 = version == TLS1_3_VERSION;
@@ -94,6 +96,28 @@ class PolicyCheck {
            policy_.places.versions.line != 0 ? policy_.places.versions : policy_.where});
     }
     ERR_clear_error();
+  }
+
+  // Without authentication anybody in between can be the server, without encryption read along: to
+  // serve that is not to serve TLS, and no client of mail needs it. The security level keeps them
+  // out until somebody lowers it.
+  void CheckCiphers(SSL_CTX* context) {
+    const SslPtr ssl(SSL_new(context));
+    STACK_OF(SSL_CIPHER)* ciphers =
+        ssl == nullptr ? nullptr : SSL_get1_supported_ciphers(ssl.get());
+    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); ++i) {
+      const SSL_CIPHER* cipher = sk_SSL_CIPHER_value(ciphers, i);
+      const bool anonymous = SSL_CIPHER_get_auth_nid(cipher) == NID_auth_null;
+      if (!anonymous && SSL_CIPHER_get_cipher_nid(cipher) != NID_undef) continue;
+      faults_.push_back(
+          {fmt::format("the policy \"{}\" would serve {}, which is without {}", policy_.name,
+                       SSL_CIPHER_get_name(cipher), anonymous ? "authentication" : "encryption"),
+           "take it out of ciphers; where it comes from a word like ALL, add "
+           ":!aNULL:!eNULL",
+           policy_.places.ciphers.line != 0 ? policy_.places.ciphers : policy_.where});
+      break;
+    }
+    sk_SSL_CIPHER_free(ciphers);
   }
 
   static bool HasCipher(SSL_CTX* context, uint16_t version) {
