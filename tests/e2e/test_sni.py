@@ -149,6 +149,23 @@ def test_ocsp_response_is_stapled_and_renewed_by_a_reload(postern, server, autho
     assert re.search("Next Update: (.*)", renewed).group(1) != until
 
 
+def test_ocsp_response_in_the_certificate_directory_is_stapled(postern, server, authority, directory):
+    pair = with_chain(authority, authority.issue("stapled"))
+    store = directory / "certs"
+    store.mkdir(mode=0o700)
+    for name, path in (("crt", pair.certificate), ("key", pair.key), ("ocsp", respond(authority, pair))):
+        (store / f"default.{name}").write_bytes(path.read_bytes())
+        (store / f"default.{name}").chmod(0o600)
+    postern.config["certificates"] = {"directory": store}
+    port = postern.serve(server.server)
+    postern.start()
+    assert "Cert Status: good" in s_client(port, "-status", ca=authority.ca)
+    # A pair without its response serves on.
+    (store / "default.ocsp").unlink()
+    postern.reload()
+    assert "OCSP response: no response sent" in s_client(port, "-status", ca=authority.ca)
+
+
 def test_ocsp_response_of_another_certificate_is_left_out_with_a_warning(postern, server, authority):
     pair, other = (with_chain(authority, authority.issue(name)) for name in ("mine", "other"))
     postern.config["certificates"]["pair"] = []
