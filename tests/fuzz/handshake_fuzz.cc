@@ -15,6 +15,7 @@
 #include "postern/base/check.h"
 #include "postern/base/limits.h"
 #include "postern/os/unique_fd.h"
+#include "postern/pki/request.h"
 #include "postern/pki/self_signed.h"
 #include "postern/shm/ticket_keys.h"
 #include "postern/tls/policy.h"
@@ -28,31 +29,37 @@ using postern::tls::HandshakeState;
 
 namespace {
 
-// Serves one self-signed certificate under every name.
-class OnePair final : public postern::tls::CertificateSource {
+constexpr const char* kHost = "mail.example.com";
+
+// Serves self-signed certificates under every name, or under one name alone and by default.
+class Pairs final : public postern::tls::CertificateSource {
  public:
-  explicit OnePair(postern::pki::Pair pair) : pair_(std::move(pair)) {}
-  postern::generation::Choices Find(std::string_view) const override { return {{0}, 1}; }
-  postern::generation::Choices default_certificates() const override { return {{0}, 1}; }
-  postern::generation::CertificateFacts Facts(uint32_t) const override {
-    return {1, postern::pki::KeyClass::kEcdsaP256, 0};
+  Pairs(std::vector<postern::pki::Pair> pairs, std::string only_name)
+      : pairs_(std::move(pairs)), only_name_(std::move(only_name)) {}
+  postern::generation::Choices Find(std::string_view host) const override {
+    const bool serves = only_name_.empty() || host == only_name_;
+    return serves ? default_certificates() : postern::generation::Choices();
+  }
+  postern::generation::Choices default_certificates() const override {
+    return {{0, 1}, static_cast<uint32_t>(pairs_.size())};
+  }
+  postern::generation::CertificateFacts Facts(uint32_t number) const override {
+    return {number + 1, pairs_[number].key_kind, pairs_[number].schemes};
   }
   postern::generation::StapleView Staple(uint32_t) const override { return {}; }
-  postern::generation::CertificateView Get(uint32_t) const override {
-    return {.identity = 1,
-            .name = "mail.example.com",
-            .chain_der = {std::as_bytes(std::span(pair_.chain_der.front()))},
-            .key_der = std::as_bytes(std::span(pair_.key_der.get()))};
+  postern::generation::CertificateView Get(uint32_t number) const override {
+    return {.identity = number + 1,
+            .name = kHost,
+            .chain_der = {std::as_bytes(std::span(pairs_[number].chain_der.front()))},
+            .key_der = std::as_bytes(std::span(pairs_[number].key_der.get()))};
   }
 
  private:
-  postern::pki::Pair pair_;
+  std::vector<postern::pki::Pair> pairs_;
+  std::string only_name_;
 };
 
-postern::pki::Pair MakePair() {
-  const auto made = postern::pki::MakeSelfSigned({"mail.example.com"});
-  POSTERN_CHECK(made.has_value());
-  const std::string text = made->certificate_pem + std::string(made->key_pem.text());
+postern::pki::Pair LoadFrom(std::string_view text) {
   const postern::os::UniqueFd file(::memfd_create("pair", MFD_CLOEXEC));
   POSTERN_CHECK(::fchmod(file.get(), 0600) == 0);
   POSTERN_CHECK(::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
@@ -60,6 +67,30 @@ postern::pki::Pair MakePair() {
   auto pair = postern::pki::LoadPair(path, path);
   POSTERN_CHECK(pair.has_value());
   return std::move(*pair);
+}
+
+std::string EcdsaText() {
+  const auto made = postern::pki::MakeSelfSigned({kHost});
+  POSTERN_CHECK(made.has_value());
+  return made->certificate_pem + std::string(made->key_pem.text());
+}
+
+std::string RsaText() {
+  auto key = postern::pki::MakeKey(postern::pki::KeyKind::kRsa2048);
+  POSTERN_CHECK(key.has_value());
+  const postern::pki::X509Ptr certificate(X509_new());
+  X509* x = certificate.get();
+  X509_set_version(x, X509_VERSION_3);
+  ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+  X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(x), 86'400);
+  X509_NAME* name = X509_get_subject_name(x);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>(kHost), -1, -1, 0);
+  X509_set_issuer_name(x, name);
+  X509_set_pubkey(x, key->get());
+  POSTERN_CHECK(X509_sign(x, key->get(), EVP_sha256()) > 0);
+  return *postern::pki::CertificatePem(x) + std::string(postern::pki::KeyPem(key->get())->text());
 }
 
 const postern::shm::TicketKeys& Keys() {
@@ -70,11 +101,15 @@ const postern::shm::TicketKeys& Keys() {
   return *keys;
 }
 
-postern::tls::ServerContexts& Contexts() {
-  static auto contexts =
-      postern::tls::CreateServerContexts(std::make_unique<OnePair>(MakePair()), Keys(), 4);
+using ContextsPtr = std::shared_ptr<postern::tls::ServerContexts>;
+
+ContextsPtr MakeContexts(const std::vector<std::string>& texts, std::string only_name = {}) {
+  std::vector<postern::pki::Pair> pairs;
+  for (const std::string& text : texts) pairs.push_back(LoadFrom(text));
+  auto contexts = postern::tls::CreateServerContexts(
+      std::make_unique<Pairs>(std::move(pairs), std::move(only_name)), Keys(), 4);
   POSTERN_CHECK(contexts.has_value());
-  return **contexts;
+  return *contexts;
 }
 
 struct Outcome {
@@ -89,35 +124,62 @@ bool IsAboutFirstOctets(HandshakeFailure failure) {
          failure == HandshakeFailure::kSslv2 || failure == HandshakeFailure::kNotTls;
 }
 
-// The policies that an input is tried under: the default one, what old clients get, and one that
-// refuses most offers, so that their failures have to be explained.
-const std::vector<postern::tls::PolicyContextPtr>& Policies() {
-  static const auto contexts = [] {
+// What an input is tried with.
+struct Setting {
+  postern::tls::PolicyContextPtr policy;
+  ContextsPtr contexts;
+  bool strict_sni = false;
+};
+
+// The default policy, what old clients get, and one that refuses most offers, so that their
+// failures have to be explained; with a certificate for either kind of key, and both; and a
+// listener that asks for names, and one for certificates.
+const std::vector<Setting>& Settings() {
+  static const auto settings = [] {
     using postern::config::Policy;
-    std::vector<Policy> policies(3);
-    policies[0] = *postern::config::FindPolicy(postern::config::BuiltInPolicies(), "intermediate");
-    policies[1] = *postern::config::FindPolicy(postern::config::BuiltInPolicies(), "old");
-    policies[2] = policies[0];
-    policies[2].name = "narrow";
-    policies[2].ciphers = "ECDHE-RSA-AES256-GCM-SHA384";
-    policies[2].ciphersuites = "TLS_CHACHA20_POLY1305_SHA256";
-    policies[2].groups = "P-384";
-    std::vector<postern::tls::PolicyContextPtr> made;
-    for (const Policy& policy : policies) {
+    const Policy& intermediate =
+        *postern::config::FindPolicy(postern::config::BuiltInPolicies(), "intermediate");
+    const Policy& old = *postern::config::FindPolicy(postern::config::BuiltInPolicies(), "old");
+    Policy narrow = intermediate;
+    narrow.name = "narrow";
+    narrow.ciphers = "ECDHE-RSA-AES256-GCM-SHA384";
+    narrow.ciphersuites = "TLS_CHACHA20_POLY1305_SHA256";
+    narrow.groups = "P-384";
+    narrow.signature_algorithms = "rsa_pss_rsae_sha512:ECDSA+SHA512";
+    const auto make = [](const Policy& policy, const postern::tls::ClientPolicy& clients = {}) {
       auto context =
-          postern::tls::MakePolicyContext(postern::generation::SettingsOf(policy), {}, Keys());
+          postern::tls::MakePolicyContext(postern::generation::SettingsOf(policy), clients, Keys());
       POSTERN_CHECK(context.has_value());
-      made.push_back(std::move(*context));
-    }
-    return made;
+      return *context;
+    };
+    const std::string ecdsa = EcdsaText();
+    const std::string rsa = RsaText();
+    static const postern::pki::Pair authority = LoadFrom(ecdsa);
+    static const postern::generation::TrustSettings trust = {
+        .certificates = {std::as_bytes(std::span(authority.chain_der.front()))}, .crls = {}};
+    const postern::tls::ClientPolicy clients = {
+        .mode = postern::config::ClientMode::kRequired, .depth = 3, .trust = &trust};
+    const ContextsPtr one = MakeContexts({ecdsa});
+    const ContextsPtr other = MakeContexts({rsa});
+    const ContextsPtr both = MakeContexts({ecdsa, rsa});
+    return std::vector<Setting>{{make(intermediate), one},
+                                {make(old), one},
+                                {make(old), other},
+                                {make(old), both},
+                                {make(narrow), both},
+                                {make(intermediate), MakeContexts({ecdsa, rsa}, kHost), true},
+                                {make(intermediate, clients), other}};
   }();
-  return contexts;
+  return settings;
 }
 
 // Offers the input in pieces of `piece` octets, unconsumed ones again, as the session does.
-Outcome Run(Bytes input, size_t piece, const postern::tls::PolicyContextPtr& policy) {
+Outcome Run(Bytes input, size_t piece, const Setting& setting) {
   const std::unique_ptr<Handshake> handshake =
-      Contexts().Begin({.listener = "imaps", .service = "imap", .policy = policy});
+      setting.contexts->Begin({.listener = "imaps",
+                               .service = "imap",
+                               .policy = setting.policy,
+                               .strict_sni = setting.strict_sni});
   std::vector<std::byte> waiting;
   std::vector<std::byte> out;
   HandshakeState state = HandshakeState::kNeedMore;
@@ -143,9 +205,9 @@ Outcome Run(Bytes input, size_t piece, const postern::tls::PolicyContextPtr& pol
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Bytes input = std::as_bytes(std::span(data, size));
-  for (const auto& policy : Policies()) {
-    const Outcome whole = Run(input, SIZE_MAX, policy);
-    const Outcome pieces = Run(input, 7, policy);
+  for (const Setting& setting : Settings()) {
+    const Outcome whole = Run(input, SIZE_MAX, setting);
+    const Outcome pieces = Run(input, 7, setting);
     // How the network cut the stream must not matter.
     POSTERN_CHECK(whole.state == pieces.state);
     POSTERN_CHECK(IsAboutFirstOctets(whole.failure) == IsAboutFirstOctets(pieces.failure));
