@@ -121,6 +121,8 @@ int Make(Options& options) {
   if (options.spec.names.empty() && !AskForRest(options)) return kFailed;
   const std::optional<Place> place = FindPlace(options.place);
   if (!place.has_value()) return kFailed;
+  // Before a file is called by one: what is wrong with it as a name is the better message.
+  if (Status fine = pki::CheckRequestNames(options.spec.names); !fine) return Fault(fine.error());
   if (options.file_name.empty() && !options.spec.names.empty()) {
     options.file_name = pki::StoreNameFor(options.spec.names.front());
   }

@@ -62,6 +62,35 @@ void FindCertificates(const Place& place, const std::string& name, pki::Material
   }
 }
 
+std::string_view Suffix(pki::KeyFamily family) {
+  switch (family) {
+    case pki::KeyFamily::kEcdsa:
+      return "-ecdsa";
+    case pki::KeyFamily::kEdDsa:
+      return "-eddsa";
+    case pki::KeyFamily::kRsaPss:
+    case pki::KeyFamily::kRsa:
+      return "-rsa";
+    case pki::KeyFamily::kOther:
+      break;
+  }
+  return "-2";
+}
+
+// A pair with a key of another kind need not go: each client would get the one that it can verify.
+void NoteOtherKind(const X509* replaced, pki::ImportPlan& plan) {
+  const EVP_PKEY* before = X509_get0_pubkey(replaced);
+  if (before == nullptr) return;
+  const pki::KeyFamily family = pki::FamilyOf(pki::KindOf(plan.key));
+  if (family == pki::FamilyOf(pki::KindOf(before))) return;
+  plan.warnings.push_back(
+      {fmt::format("the pair {} in service has a key of another kind ({}), and is replaced",
+                   plan.name, pki::KeyType(before)),
+       fmt::format("if both shall serve, each client the one that it can verify: --name {}{}",
+                   plan.name, Suffix(family)),
+       {}});
+}
+
 std::expected<pki::ImportPlan, std::vector<Error>> Plan(const Options& options, const Place& place,
                                                         const pki::Material& given,
                                                         pki::Material& known) {
@@ -73,7 +102,9 @@ std::expected<pki::ImportPlan, std::vector<Error>> Plan(const Options& options, 
   FindCertificates(place, plan->name, known);
   if (known.certificates.empty()) return plan;
   wanted.names = pki::HostNames(known.certificates.front().certificate.get());
-  return pki::PlanImport(given, known, wanted);
+  plan = pki::PlanImport(given, known, wanted);
+  if (plan.has_value()) NoteOtherKind(known.certificates.front().certificate.get(), *plan);
+  return plan;
 }
 
 void PrintPlan(const pki::ImportPlan& plan, const Place& place, bool encrypt) {

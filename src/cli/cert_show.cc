@@ -28,6 +28,9 @@ std::string Field(std::string_view name, const std::string& value) {
   return fmt::format("  {:<12} {}\n", name, value.empty() ? "(none)" : value);
 }
 
+// A key of the store that was made beside the one in service (`postern cert csr`).
+bool Waits(const std::string& path) { return path.ends_with(pki::kWaitingSuffix); }
+
 std::string KeyFields(const EVP_PKEY* key) {
   return Field("key", pki::KeyType(key)) + Field("key SHA-256", pki::PublicKeyDigest(key));
 }
@@ -98,6 +101,7 @@ std::vector<Error> Judge(const pki::Material& material, const std::vector<X509*>
   if (chain.empty()) return warnings;
   for (const pki::FoundKey& found : material.keys) {
     if (EVP_PKEY_eq(X509_get0_pubkey(chain.front()), found.key.get()) == 1) continue;
+    if (Waits(found.from)) continue;
     warnings.push_back({fmt::format("the key in {} does not belong to the certificate {}",
                                     found.from, pki::Subject(chain.front())),
                         "`postern cert import` finds out which belong together",
@@ -126,7 +130,10 @@ void ShowMaterial(const pki::Material& material, const std::string& name) {
     text += fmt::format("private key in {}\n", found.from) + KeyFields(found.key.get());
     const bool fits =
         !chain.empty() && EVP_PKEY_eq(X509_get0_pubkey(chain.front()), found.key.get()) == 1;
-    if (!chain.empty()) text += Field("certificate", fits ? "fits" : "DOES NOT FIT");
+    if (chain.empty()) continue;
+    text += Field("certificate", fits                ? "fits"
+                                 : Waits(found.from) ? "none yet: this key waits for its own"
+                                                     : "DOES NOT FIT");
   }
   for (const auto& found : material.requests) text += RequestText(found.request.get(), found.from);
   for (const std::string& other : material.passed_over) text += "also " + other + "\n";
@@ -155,7 +162,9 @@ bool ReadStored(const std::string& directory, const std::string& name,
                 const pki::AskPassphrase& ask, pki::Material& material) {
   const pki::StoreNames files = pki::NamesIn(directory, name);
   bool found = false;
-  for (const std::string& path : {files.certificate, files.chain, files.key, files.request}) {
+  const std::string waiting = files.key + std::string(pki::kWaitingSuffix);
+  for (const std::string& path :
+       {files.certificate, files.chain, files.key, waiting, files.request}) {
     if (!Exists(path)) continue;
     found = true;
     if (Status read = pki::ReadMaterial(path, ask, material); !read) PrintError(read.error());

@@ -74,6 +74,14 @@ std::string Unknown(const CLI::App& app, const std::string& word) {
   return text;
 }
 
+// What `app` cannot do without and was not given, as its --help calls it; empty: nothing.
+std::string MissingArgument(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_required() && option->count() == 0) return option->get_type_name();
+  }
+  return {};
+}
+
 // What is wrong with the command line, in our words where ours say more.
 std::string Explain(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& culprit = Culprit(app);
@@ -84,7 +92,8 @@ std::string Explain(const CLI::App& app, const CLI::ParseError& error) {
   if ((required || extras) && !left.empty()) {
     text = Unknown(culprit, left.front());
   } else if (required) {
-    text = "no command given";
+    const std::string missing = MissingArgument(culprit);
+    text = missing.empty() ? "no command given" : fmt::format("{} is missing", missing);
   }
   return fmt::format("postern: {}{} `{} --help`\n", text, text.ends_with('?') ? " See" : "; see",
                      FullName(culprit));

@@ -43,6 +43,13 @@ Status Add(GENERAL_NAMES* names, const std::string& name) {
   ERR_clear_error();
   if (value == nullptr) {
     if (!IsHostName(name)) {
+      const auto foreign = [](char c) { return static_cast<unsigned char>(c) >= 0x80; };
+      if (std::ranges::any_of(name, foreign)) {
+        return Fail(
+            fmt::format("\"{}\" is not in the form that certificates and clients use", name),
+            "write it in its xn-- form, as idn2(1) prints it: münchen.example is "
+            "xn--mnchen-3ya.example");
+      }
       return Fail(fmt::format("\"{}\" is neither a host name nor an IP address", name),
                   "give names as mail.example.com or 192.0.2.1; write internationalized names in "
                   "their xn-- form");

@@ -45,9 +45,22 @@ Status CheckCountry(const std::string& country) {
               "give its code, like DE, FR or US (ISO 3166)");
 }
 
+// RFC 5280 section 4.1.2.6 has it as an IA5String, RFC 5321 section 4.1.2 as Local-part@Domain.
+Status CheckEmail(const std::string& email) {
+  const size_t at = email.rfind('@');
+  const auto fits = [](char c) { return c > 0x20 && c < 0x7F; };
+  if (email.empty() || (at != std::string::npos && at > 0 && std::ranges::all_of(email, fits) &&
+                        IsHostName(std::string_view(email).substr(at + 1)))) {
+    return {};
+  }
+  return Fail(fmt::format("\"{}\" is no e-mail address", email),
+              "give one like postmaster@example.com");
+}
+
 Status SetSubject(X509_REQ* request, RequestSubject subject,
                   const std::vector<std::string>& names) {
   if (Status fine = CheckCountry(subject.country); !fine) return fine;
+  if (Status fine = CheckEmail(subject.email); !fine) return fine;
   std::ranges::transform(subject.country, subject.country.begin(),
                          [](char c) { return static_cast<char>(c & ~0x20); });
   if (subject.common_name.empty()) {
@@ -94,6 +107,11 @@ std::string Text(BIO* bio) {
 }
 
 }  // namespace
+
+Status CheckRequestNames(const std::vector<std::string>& names) {
+  const Result<AlternativeNamesPtr> made = MakeAlternativeNames(names);
+  return made ? Status() : std::unexpected(made.error());
+}
 
 const std::vector<std::string>& KeyKindNames() {
   static const std::vector<std::string> names = {"rsa2048", "rsa3072", "rsa4096",

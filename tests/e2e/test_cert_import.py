@@ -278,6 +278,39 @@ def test_every_fault_has_its_message_and_replaces_nothing(issued, certs, tmp_pat
         assert {path.name: path.read_bytes() for path in certs.iterdir()} == before
 
 
+def test_a_pair_of_another_kind_is_told_how_both_can_serve(issued, certs):
+    assert run("cert", "import", issued.leaf, issued.inter, issued.key, "--directory", certs, "--yes").status == 0
+    rsa, rsa_key = issued.make("rsa-kind", key=("rsa:2048",))
+    words = ("cert", "import", rsa, issued.inter, rsa_key, "--directory", certs)
+    answer = run(*words, "--dry-run")
+    assert "has a key of another kind (EC P-256), and is replaced" in answer.err, answer
+    assert "--name mail.example.test-rsa" in answer.err, answer
+    both = run(*words, "--yes", "--name", "mail.example.test-rsa")
+    assert both.status == 0 and "another kind" not in both.err, both
+    assert_imported(certs, issued.key)
+    assert_imported(certs, rsa_key, name="mail.example.test-rsa")
+
+
+def test_a_key_that_waits_is_shown(issued, certs):
+    assert run("cert", "import", issued.leaf, issued.inter, issued.key, "--directory", certs, "--yes").status == 0
+    assert run("cert", "csr", "mail.example.test", "--directory", certs).status == 0
+    shown = run("cert", "show", "mail.example.test", "--directory", certs)
+    assert shown.status == 0, shown
+    assert f"private key in {certs}/mail.example.test.key.new" in shown.out, shown
+    assert "none yet: this key waits for its own" in shown.out and "does not belong" not in shown.err, shown
+
+
+@pytest.mark.parametrize("words, complaint", [
+    (("müller.example",), ["müller.example", "xn-- form"]),
+    (("a.example", "--email", "foo"), ['"foo" is no e-mail address']),
+])
+def test_requests_with_bad_names_make_no_files(certs, words, complaint):
+    answer = run("cert", "csr", *words, "--directory", certs)
+    assert answer.status == 1
+    assert all(word in answer.err for word in complaint), answer
+    assert not certs.exists() or not list(certs.iterdir())
+
+
 def test_passphrase_does_not_go_onto_the_command_line(issued, certs):
     answer = run("cert", "import", issued.leaf, issued.key, "--directory", certs, "--yes", "--passphrase", "pass:geheim")
     assert answer.status == 1

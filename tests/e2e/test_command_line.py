@@ -192,6 +192,8 @@ def test_self_signed_with_a_faulty_configuration_says_what_to_do(tmp_path):
     (("check", "x"), 'unknown argument "x"; see `postern check --help`'),
     (("stop", "--nwo"), 'unknown option "--nwo"; did you mean "--now"? See `postern stop --help`'),
     (("cert",), "no command given; see `postern cert --help`"),
+    (("cert", "show"), "FILE|NAME is missing; see `postern cert show --help`"),
+    (("cert", "import"), "FILE is missing; see `postern cert import --help`"),
     (("cert", "selfsigned"), 'unknown command "selfsigned"; did you mean "self-signed"? See `postern cert --help`'),
 ])
 def test_what_is_not_understood_is_explained(words, complaint):

@@ -32,6 +32,9 @@ struct RequestSpec {
   std::vector<std::string> names;  // hosts and IP addresses: the subjectAltName
 };
 
+// CheckRequestNames is what MakeRequest says of the names.
+Status CheckRequestNames(const std::vector<std::string>& names);
+
 // MakeRequest is the PEM text of a request, signed by `key`.
 Result<std::string> MakeRequest(const RequestSpec& spec, EVP_PKEY* key);
 

@@ -68,7 +68,15 @@ TEST_CASE("pki: a request holds all fields and names") {
 TEST_CASE("pki: requests that no authority would take are refused") {
   CHECK(Says(Fault({}), {"needs a name"}));
   CHECK(Says(Fault({{}, {"bad..name"}}), {"\"bad..name\" is neither a host name nor an IP"}));
+  CHECK(Says(Fault({{}, {"m\xc3\xbcller.example"}}), {"m\xc3\xbcller.example", "xn-- form"}));
+  CHECK_FALSE(CheckRequestNames({"a.example", "m\xc3\xbcller.example"}).has_value());
+  CHECK(CheckRequestNames({"xn--mller-kva.example", "192.0.2.1"}).has_value());
   RequestSpec spec{{}, {"a.example"}};
+  for (const char* email : {"foo", "@b.example", "a@", "a b@c.example", "\xc3\xa4@b.example"}) {
+    spec.subject.email = email;
+    CHECK(Says(Fault(spec), {"is no e-mail address", "postmaster@example.com"}));
+  }
+  spec.subject.email.clear();
   for (const char* country : {"D", "DEU", "1E", "\xc3\xa4"}) {
     spec.subject.country = country;
     CHECK(Says(Fault(spec), {"is no country of two letters"}));
