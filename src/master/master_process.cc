@@ -332,23 +332,28 @@ std::optional<uint64_t> MasterProcess::RotationDueMs() const {
 
 // By the timer or by order. Keys from files are rotated by whoever writes them.
 Status MasterProcess::RotateTickets(std::string_view by, uint64_t now_ms) {
+  const Status rotated = tickets_->Rotate();
+  NoteRotation(rotated, by, now_ms);
+  return rotated;
+}
+
+void MasterProcess::NoteRotation(const Status& rotated, std::string_view by, uint64_t now_ms) {
   tickets_rotated_ms_ = now_ms;
-  if (Status rotated = tickets_->Rotate(); !rotated) {
+  if (rotated) {
+    LogLine(LogLevel::kInfo, "ticket keys rotated").Field("by", by);
+  } else {
     LogLine(LogLevel::kError, "ticket keys not rotated").Field("reason", rotated.error().what);
-    return rotated;
   }
-  LogLine(LogLevel::kInfo, "ticket keys rotated").Field("by", by);
-  return {};
 }
 
 // After a reload. Keys of our own stay as they are; when files take their place, or give it back,
-// the others' are gone at once: who has a ticket shakes hands in full.
+// the others' are gone at once: who has a ticket shakes hands in full. Should no key be had, those
+// of the files stay, and the timer tries again.
 void MasterProcess::UseTicketKeys(const config::Tickets& before, const shm::TicketKeyList& files) {
   if (!files.empty()) {
     tickets_->Use(files.get());
   } else if (!before.files.empty()) {
-    tickets_->Use({});
-    std::ignore = RotateTickets("a reload without [tickets] files", os::MonotonicMs());
+    NoteRotation(tickets_->Renew(), "a reload without [tickets] files", os::MonotonicMs());
   }
 }
 

@@ -84,6 +84,7 @@ class MasterProcess {
   // Nothing while keys are not to be rotated by the timer.
   std::optional<uint64_t> RotationDueMs() const;
   Status RotateTickets(std::string_view by, uint64_t now_ms);
+  void NoteRotation(const Status& rotated, std::string_view by, uint64_t now_ms);
 
   // Orders, from signals and from the control socket. `by` is for the log.
   void OnSignal(int signal, uint64_t now_ms);

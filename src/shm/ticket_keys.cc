@@ -17,6 +17,7 @@
 #include <cstring>
 #include <utility>
 
+#include "postern/base/check.h"
 #include "postern/base/log.h"
 #include "shm/ticket_page.h"
 
@@ -34,6 +35,11 @@ Status MakeKey(TicketKey& key) {
   }
   key.size = 32;
   return {};
+}
+
+// A place that holds no key has a name of zeros.
+bool Blank(std::span<const std::byte> octets) {
+  return std::ranges::all_of(octets, [](std::byte octet) { return octet == std::byte{0}; });
 }
 
 bool HasOurLayout(const os::Mapping& mapping) {
@@ -98,7 +104,7 @@ Result<TicketKeyMaster> TicketKeyMaster::Create() {
   master.mapping_ = std::move(memory->writable);
   LockOrWarn(master.mapping_);
   PageOf(master.mapping_).layout = kTicketPageLayout;
-  if (Status made = master.Rotate(); !made) return std::unexpected(made.error());
+  if (Status made = master.Renew(); !made) return std::unexpected(made.error());
   return master;
 }
 
@@ -128,7 +134,18 @@ Status TicketKeyMaster::Rotate() {
   return made;
 }
 
+// One publication: there is no moment at which a worker could seal with the zeros of an empty
+// place.
+Status TicketKeyMaster::Renew() {
+  TicketKeySet keys;
+  const Status made = MakeKey(keys.front());
+  if (made) Publish(PageOf(mapping_), keys);
+  OPENSSL_cleanse(keys.data(), sizeof(keys));
+  return made;
+}
+
 void TicketKeyMaster::Use(std::span<const TicketKey> keys) {
+  POSTERN_CHECK(!keys.empty());
   TicketKeySet set;
   std::ranges::copy(keys.first(std::min(keys.size(), set.size())), set.begin());
   Publish(PageOf(mapping_), set);
@@ -142,8 +159,8 @@ Status TicketKeyMaster::Inherit(int fd) {
   TicketKeySet keys;
   Snapshot(PageOf(*theirs), keys);
   // A page that its master has wiped, or is about to: zeros would be keys that everybody knows.
-  const bool none = keys.front().name == TicketKey{}.name || keys.front().aes == TicketKey{}.aes ||
-                    keys.front().hmac == TicketKey{}.hmac;
+  const TicketKey& current = keys.front();
+  const bool none = Blank(current.name) || Blank(current.aes) || Blank(current.hmac);
   if (!none) Publish(PageOf(mapping_), keys);
   OPENSSL_cleanse(keys.data(), sizeof(keys));
   if (none) return Fail("the ticket key page holds no keys");
@@ -162,10 +179,13 @@ Result<TicketKeys> TicketKeys::Map(int fd) {
   return keys;
 }
 
-TicketKey TicketKeys::Current() const {
+// The zeros of a wiped page are keys that everybody knows. A worker whose master is gone, or that
+// meets one in its last moments, drains with it.
+std::optional<TicketKey> TicketKeys::Current() const {
   TicketKeySet keys;
   Snapshot(PageOf(mapping_), keys);
-  const TicketKey current = keys.front();
+  std::optional<TicketKey> current;
+  if (!Blank(keys.front().name)) current = keys.front();
   OPENSSL_cleanse(keys.data(), sizeof(keys));
   return current;
 }
@@ -173,7 +193,7 @@ TicketKey TicketKeys::Current() const {
 std::optional<TicketKeys::Found> TicketKeys::Find(
     std::span<const std::byte, kTicketKeyName> name) const {
   // A slot that holds no key yet is named by zeros; a peer may send just that name.
-  if (std::ranges::all_of(name, [](std::byte b) { return b == std::byte{0}; })) return {};
+  if (Blank(name)) return {};
   TicketKeySet keys;
   Snapshot(PageOf(mapping_), keys);
   const auto at = std::ranges::find_if(

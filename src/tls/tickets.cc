@@ -65,8 +65,12 @@ int TicketKeyCallback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPH
   std::optional<shm::TicketKeys::Found> found;
   if (encrypt == 1) {
     if (RAND_bytes(iv, kTicketIv) != 1) return -1;
-    found = shm::TicketKeys::Found{keys->Current(), true};
-    std::memcpy(name, found->key.name.data(), shm::kTicketKeyName);
+    // Without a key: 0, no ticket is made, and the handshake goes on.
+    if (std::optional<shm::TicketKey> current = keys->Current()) {
+      std::memcpy(name, current->name.data(), shm::kTicketKeyName);
+      found = shm::TicketKeys::Found{*current, true};
+      OPENSSL_cleanse(&*current, sizeof(*current));
+    }
   } else {
     const auto* octets = reinterpret_cast<const std::byte*>(name);
     found =

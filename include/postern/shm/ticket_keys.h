@@ -44,8 +44,10 @@ class TicketKeyMaster {
   // previous one is wiped.
   Status Rotate();
   // Use puts keys that were made elsewhere (ticket_key_files.h) in the place of all: the first one
-  // seals, the others open. At most kTicketKeyCount, of different names.
+  // seals, the others open. One at least, at most kTicketKeyCount, of different names.
   void Use(std::span<const TicketKey> keys);
+  // Renew makes one key and puts it in the place of all. When none can be made all stays as it is.
+  Status Renew();
   // Inherit puts the keys in the page `fd`, which is of the master whose place this one takes, in
   // the place of all. (That page cannot be written by anybody else.) Fails when its layout is
   // another; then all stays as it is.
@@ -62,8 +64,8 @@ class TicketKeys {
  public:
   static Result<TicketKeys> Map(int fd);
 
-  // The key to seal new tickets with.
-  TicketKey Current() const;
+  // The key to seal new tickets with; nothing when the master has wiped the page.
+  std::optional<TicketKey> Current() const;
   // The key named `name`, and whether it is the current one (a ticket under an older key is
   // accepted and renewed); nothing when it is unknown or retired.
   struct Found {

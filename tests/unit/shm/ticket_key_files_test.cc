@@ -78,23 +78,22 @@ TEST_CASE("ticket key files: keys from files take the place of all, and give it 
   REQUIRE(master);
   const auto keys = TicketKeys::Map(master->fd());
   REQUIRE(keys);
-  const TicketKey own = keys->Current();
+  const TicketKey own = keys->Current().value();
   const std::vector<std::string> paths = {files.Write("new", Octets('N', 16) + Octets('n', 64)),
                                           files.Write("old", Octets('O', 16) + Octets('o', 32))};
   const auto list = ReadTicketKeyFiles(paths);
   REQUIRE(list);
   master->Use(list->get());
-  CHECK(keys->Current().name == list->get()[0].name);
+  CHECK(keys->Current()->name == list->get()[0].name);
   CHECK_FALSE(keys->Find(own.name));
   const auto old = keys->Find(list->get()[1].name);
   REQUIRE(old);
   CHECK_FALSE(old->current);
   CHECK(old->key.size == 16);
 
-  master->Use({});
-  REQUIRE(master->Rotate());
+  REQUIRE(master->Renew());
   CHECK_FALSE(keys->Find(list->get()[0].name));
-  CHECK(keys->Current().size == 32);
+  CHECK(keys->Current()->size == 32);
 }
 
 }  // namespace postern::shm

@@ -1,8 +1,10 @@
 #include "postern/shm/ticket_keys.h"
 
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -24,12 +26,28 @@ TicketKeys MapKeys(const TicketKeyMaster& master) {
   return std::move(*keys);
 }
 
+TicketKey CurrentOf(const TicketKeys& keys) {
+  const std::optional<TicketKey> current = keys.Current();
+  REQUIRE(current);
+  return *current;
+}
+TicketKey CurrentOf(const TicketKeyMaster& master) { return CurrentOf(MapKeys(master)); }
+
+// A key as a file may bring it.
+TicketKey KeyOf(uint8_t octet) {
+  TicketKey key;
+  key.name.fill(std::byte{octet});
+  key.aes.fill(std::byte{octet});
+  key.hmac.fill(std::byte{octet});
+  return key;
+}
+
 }  // namespace
 
 TEST_CASE("A fresh page has one random current key", "[shm][ticket_keys]") {
   const TicketKeyMaster master = MakeMaster();
   const TicketKeys keys = MapKeys(master);
-  const TicketKey current = keys.Current();
+  const TicketKey current = CurrentOf(keys);
   CHECK(current.name != TicketKey{}.name);
   CHECK(current.aes != TicketKey{}.aes);
   CHECK(current.hmac != TicketKey{}.hmac);
@@ -40,16 +58,16 @@ TEST_CASE("A fresh page has one random current key", "[shm][ticket_keys]") {
   CHECK(found->key.hmac == current.hmac);
 
   const TicketKeyMaster another = MakeMaster();
-  CHECK(MapKeys(another).Current().aes != current.aes);
+  CHECK(CurrentOf(another).aes != current.aes);
 }
 
 TEST_CASE("Rotation keeps three previous keys and retires the fourth", "[shm][ticket_keys]") {
   TicketKeyMaster master = MakeMaster();
   const TicketKeys keys = MapKeys(master);
-  const TicketKey first = keys.Current();
+  const TicketKey first = CurrentOf(keys);
   for (int rotation = 1; rotation <= 3; ++rotation) {
     REQUIRE(master.Rotate());
-    CHECK(keys.Current().name != first.name);
+    CHECK(CurrentOf(keys).name != first.name);
     const auto found = keys.Find(first.name);
     REQUIRE(found);
     CHECK_FALSE(found->current);
@@ -60,13 +78,39 @@ TEST_CASE("Rotation keeps three previous keys and retires the fourth", "[shm][ti
   CHECK_FALSE(keys.Find(first.name));
 }
 
+TEST_CASE("A renewal leaves one key, and a worker never meets a page without",
+          "[shm][ticket_keys]") {
+  TicketKeyMaster master = MakeMaster();
+  const std::array files = {KeyOf(1), KeyOf(2)};
+  const TicketKeys keys = MapKeys(master);
+  std::atomic<bool> stop{false};
+  std::atomic<size_t> reads{0};
+  std::atomic<size_t> without{0};
+  std::thread reader([&] {
+    while (!stop.load()) {
+      if (!keys.Current()) ++without;
+      ++reads;
+    }
+  });
+  for (unsigned round = 0; round < 2'000 || reads.load() < 100; ++round) {
+    master.Use(files);
+    REQUIRE(master.Renew());
+  }
+  stop = true;
+  reader.join();
+  CHECK(without.load() == 0);
+  CHECK(CurrentOf(keys).aes != files[0].aes);
+  CHECK_FALSE(keys.Find(files[0].name));
+  CHECK_FALSE(keys.Find(files[1].name));
+}
+
 TEST_CASE("Every mapping sees a rotation", "[shm][ticket_keys]") {
   TicketKeyMaster master = MakeMaster();
   const TicketKeys one = MapKeys(master);
   const TicketKeys two = MapKeys(master);
-  CHECK(one.Current().name == two.Current().name);
+  CHECK(CurrentOf(one).name == CurrentOf(two).name);
   REQUIRE(master.Rotate());
-  CHECK(one.Current().name == two.Current().name);
+  CHECK(CurrentOf(one).name == CurrentOf(two).name);
 }
 
 TEST_CASE("Unknown names and the name of an empty slot find nothing", "[shm][ticket_keys]") {
@@ -81,7 +125,7 @@ TEST_CASE("Unknown names and the name of an empty slot find nothing", "[shm][tic
 TEST_CASE("A retired key leaves no copy in the page", "[shm][ticket_keys]") {
   TicketKeyMaster master = MakeMaster();
   const TicketKeys keys = MapKeys(master);
-  const TicketKey first = keys.Current();
+  const TicketKey first = CurrentOf(keys);
   auto page = os::MapFd(master.fd(), os::MapMode::kReadOnly);
   REQUIRE(page);
   const auto holds = [&](const std::array<std::byte, 32>& secret) {
@@ -96,16 +140,16 @@ TEST_CASE("A retired key leaves no copy in the page", "[shm][ticket_keys]") {
 TEST_CASE("The page is wiped when its master goes", "[shm][ticket_keys]") {
   auto master = std::make_unique<TicketKeyMaster>(MakeMaster());
   const TicketKeys keys = MapKeys(*master);
-  const TicketKey current = keys.Current();
+  const TicketKey current = CurrentOf(keys);
   master.reset();
   CHECK_FALSE(keys.Find(current.name));
-  CHECK(keys.Current().aes == TicketKey{}.aes);
+  CHECK_FALSE(keys.Current());  // not zeros, which everybody knows
 }
 
 TEST_CASE("A moved master keeps its keys, a replaced one loses them", "[shm][ticket_keys]") {
   TicketKeyMaster first = MakeMaster();
   const TicketKeys keys = MapKeys(first);
-  const TicketKey current = keys.Current();
+  const TicketKey current = CurrentOf(keys);
   TicketKeyMaster second = std::move(first);
   CHECK(keys.Find(current.name));
   second = MakeMaster();
@@ -163,18 +207,18 @@ TEST_CASE("A master that takes another's place opens and seals with its keys",
           "[shm][ticket_keys]") {
   TicketKeyMaster old_master = MakeMaster();
   REQUIRE(old_master.Rotate());
-  const TicketKey current = MapKeys(old_master).Current();
+  const TicketKey current = CurrentOf(old_master);
   TicketKeyMaster new_master = MakeMaster();
   const TicketKeys keys = MapKeys(new_master);
-  const TicketKey own = keys.Current();
+  const TicketKey own = CurrentOf(keys);
   REQUIRE(new_master.Inherit(old_master.fd()));
-  CHECK(keys.Current().name == current.name);
-  CHECK(keys.Current().aes == current.aes);
+  CHECK(CurrentOf(keys).name == current.name);
+  CHECK(CurrentOf(keys).aes == current.aes);
   CHECK_FALSE(keys.Find(own.name));
 
   // Each rotates for itself from then on.
   REQUIRE(new_master.Rotate());
-  CHECK(MapKeys(old_master).Current().name == current.name);
+  CHECK(CurrentOf(old_master).name == current.name);
   const auto found = keys.Find(current.name);
   REQUIRE(found);
   CHECK_FALSE(found->current);
@@ -186,10 +230,10 @@ TEST_CASE("A page of another layout is not inherited, and changes nothing", "[sh
   auto small = os::MakeShared("small", 8);
   REQUIRE(small);
   TicketKeyMaster master = MakeMaster();
-  const TicketKey before = MapKeys(master).Current();
+  const TicketKey before = CurrentOf(master);
   CHECK_FALSE(master.Inherit(other->get()));
   CHECK_FALSE(master.Inherit(small->get()));
-  CHECK(MapKeys(master).Current().name == before.name);
+  CHECK(CurrentOf(master).name == before.name);
 }
 
 TEST_CASE("A page without keys is not inherited: everybody would know them", "[shm][ticket_keys]") {
@@ -199,9 +243,9 @@ TEST_CASE("A page without keys is not inherited: everybody would know them", "[s
   REQUIRE(page);
   reinterpret_cast<TicketPage*>(page->mutable_bytes().data())->layout = kTicketPageLayout;
   TicketKeyMaster master = MakeMaster();
-  const TicketKey before = MapKeys(master).Current();
+  const TicketKey before = CurrentOf(master);
   CHECK_FALSE(master.Inherit(blank->get()));
-  CHECK(MapKeys(master).Current().name == before.name);
+  CHECK(CurrentOf(master).name == before.name);
 }
 
 }  // namespace postern::shm

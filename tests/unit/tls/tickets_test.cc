@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <ctime>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -102,6 +103,21 @@ TEST_CASE("Tickets under a retired key give a full handshake", "[tls][tickets]")
   CHECK_FALSE(
       ConnectAndRead(*contexts, kPolicy, version, {}, first.client->session()).facts.resumed);
   CHECK(ConnectAndRead(*contexts, kPolicy, version, {}, second.client->session()).facts.resumed);
+}
+
+TEST_CASE("Without a key no ticket is given, and the handshake succeeds", "[tls][tickets]") {
+  const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+  std::optional<shm::TicketKeyMaster> master = std::move(*shm::TicketKeyMaster::Create());
+  const auto view = shm::TicketKeys::Map(master->fd());
+  REQUIRE(view);
+  const auto contexts = MakeContexts({MakePair(1, "mail.example")}, *view);
+  master.reset();  // which wipes the page; workers may outlive their master
+  const Connection connection = ConnectAndRead(*contexts, kPolicy, version);
+  CHECK_FALSE(connection.facts.resumed);
+  CHECK_FALSE(connection.client->failed());
+  CHECK(connection.client->TakeSent().empty());  // no alert
+  SSL_SESSION* session = connection.client->session();
+  CHECK((session == nullptr || SSL_SESSION_has_ticket(session) == 0));
 }
 
 TEST_CASE("A listener without tickets gives none and takes none", "[tls][tickets]") {
