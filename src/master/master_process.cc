@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "postern/base/limits.h"
@@ -330,13 +329,8 @@ std::optional<uint64_t> MasterProcess::RotationDueMs() const {
   return tickets_rotated_ms_ + config_.tickets.rotate_s * 1000;
 }
 
-// By the timer or by order. Keys from files are rotated by whoever writes them.
-Status MasterProcess::RotateTickets(std::string_view by, uint64_t now_ms) {
-  const Status rotated = tickets_->Rotate();
-  NoteRotation(rotated, by, now_ms);
-  return rotated;
-}
-
+// By the timer, by order, or because files with keys are gone; as long as those are there they are
+// rotated by whoever writes them.
 void MasterProcess::NoteRotation(const Status& rotated, std::string_view by, uint64_t now_ms) {
   tickets_rotated_ms_ = now_ms;
   if (rotated) {

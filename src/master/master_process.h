@@ -83,7 +83,6 @@ class MasterProcess {
   bool rotates_tickets() const { return config_.tickets.files.empty(); }
   // Nothing while keys are not to be rotated by the timer.
   std::optional<uint64_t> RotationDueMs() const;
-  Status RotateTickets(std::string_view by, uint64_t now_ms);
   void NoteRotation(const Status& rotated, std::string_view by, uint64_t now_ms);
 
   // Orders, from signals and from the control socket. `by` is for the log.

@@ -115,7 +115,9 @@ admin::Reply MasterProcess::OrderRotation(std::string_view by, uint64_t now_ms) 
             "that shares them, and reload"};
   }
   if (upgrade_ != nullptr) return {false, "an upgrade is under way: ask again after it"};
-  const Status rotated = RotateTickets(by, now_ms);
+  // Somebody may have read the page, and the next key with it.
+  const Status rotated = tickets_->RotateAnew();
+  NoteRotation(rotated, by, now_ms);
   if (!rotated) return {false, rotated.error().ToString()};
   return {true, "a new ticket key seals; the three before it open"};
 }
@@ -153,7 +155,7 @@ void MasterProcess::Adopt(const LoadedGeneration& loaded, std::optional<LogTarge
 
 void MasterProcess::RunDeadlines(uint64_t now_ms) {
   if (const std::optional<uint64_t> due_ms = RotationDueMs(); due_ms && now_ms >= *due_ms) {
-    std::ignore = RotateTickets("[tickets] rotate", now_ms);
+    NoteRotation(tickets_->Rotate(), "[tickets] rotate", now_ms);
   }
   if (watchdog_due_ms_ && now_ms >= *watchdog_due_ms_) {
     Notify("WATCHDOG=1");

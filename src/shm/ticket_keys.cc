@@ -123,12 +123,18 @@ TicketKeyMaster::~TicketKeyMaster() {
   if (mapping_.valid()) mapping_.Wipe();
 }
 
-Status TicketKeyMaster::Rotate() {
+Status TicketKeyMaster::Rotate() { return Advance(false); }
+Status TicketKeyMaster::RotateAnew() { return Advance(true); }
+
+// Keys that came from files have no next one behind them.
+Status TicketKeyMaster::Advance(bool anew) {
   TicketPage& page = PageOf(mapping_);
   TicketKeySet keys;
   Snapshot(page, keys);
   std::rotate(keys.begin(), keys.end() - 1, keys.end());
-  const Status made = MakeKey(keys.front());
+  TicketKey& current = keys[kCurrentKey];
+  Status made = anew || Blank(current.name) ? MakeKey(current) : Status();
+  if (made) made = MakeKey(keys[kNextKey]);
   if (made) Publish(page, keys);
   OPENSSL_cleanse(keys.data(), sizeof(keys));
   return made;
@@ -138,7 +144,8 @@ Status TicketKeyMaster::Rotate() {
 // place.
 Status TicketKeyMaster::Renew() {
   TicketKeySet keys;
-  const Status made = MakeKey(keys.front());
+  Status made = MakeKey(keys[kCurrentKey]);
+  if (made) made = MakeKey(keys[kNextKey]);
   if (made) Publish(PageOf(mapping_), keys);
   OPENSSL_cleanse(keys.data(), sizeof(keys));
   return made;
@@ -147,7 +154,7 @@ Status TicketKeyMaster::Renew() {
 void TicketKeyMaster::Use(std::span<const TicketKey> keys) {
   POSTERN_CHECK(!keys.empty());
   TicketKeySet set;
-  std::ranges::copy(keys.first(std::min(keys.size(), set.size())), set.begin());
+  std::ranges::copy(keys.first(std::min(keys.size(), kTicketKeyCount)), set.begin() + kCurrentKey);
   Publish(PageOf(mapping_), set);
   OPENSSL_cleanse(set.data(), sizeof(set));
 }
@@ -159,7 +166,7 @@ Status TicketKeyMaster::Inherit(int fd) {
   TicketKeySet keys;
   Snapshot(PageOf(*theirs), keys);
   // A page that its master has wiped, or is about to: zeros would be keys that everybody knows.
-  const TicketKey& current = keys.front();
+  const TicketKey& current = keys[kCurrentKey];
   const bool none = Blank(current.name) || Blank(current.aes) || Blank(current.hmac);
   if (!none) Publish(PageOf(mapping_), keys);
   OPENSSL_cleanse(keys.data(), sizeof(keys));
@@ -185,7 +192,7 @@ std::optional<TicketKey> TicketKeys::Current() const {
   TicketKeySet keys;
   Snapshot(PageOf(mapping_), keys);
   std::optional<TicketKey> current;
-  if (!Blank(keys.front().name)) current = keys.front();
+  if (!Blank(keys[kCurrentKey].name)) current = keys[kCurrentKey];
   OPENSSL_cleanse(keys.data(), sizeof(keys));
   return current;
 }
@@ -199,7 +206,7 @@ std::optional<TicketKeys::Found> TicketKeys::Find(
   const auto at = std::ranges::find_if(
       keys, [&](const TicketKey& key) { return std::ranges::equal(key.name, name); });
   std::optional<Found> found;
-  if (at != keys.end()) found = Found{*at, at == keys.begin()};
+  if (at != keys.end()) found = Found{*at, at <= keys.begin() + kCurrentKey};
   OPENSSL_cleanse(keys.data(), sizeof(keys));
   return found;
 }

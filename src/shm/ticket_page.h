@@ -12,9 +12,13 @@
 
 namespace postern::shm {
 
-inline constexpr uint64_t kTicketPageLayout = 0x3230'5354'4B54'5350;  // "PSTKTS02"
+inline constexpr uint64_t kTicketPageLayout = 0x3330'5354'4B54'5350;  // "PSTKTS03"
 
-using TicketKeySet = std::array<TicketKey, kTicketKeyCount>;  // newest first; unused: name of zeros
+// Newest first: the next key, the current one, previous ones. A place without a key has a name of
+// zeros.
+using TicketKeySet = std::array<TicketKey, 1 + kTicketKeyCount>;
+inline constexpr size_t kNextKey = 0;
+inline constexpr size_t kCurrentKey = 1;
 
 struct TicketPage {
   static constexpr size_t kWords = sizeof(TicketKeySet) / sizeof(uint64_t);

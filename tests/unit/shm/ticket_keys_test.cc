@@ -104,6 +104,47 @@ TEST_CASE("A renewal leaves one key, and a worker never meets a page without",
   CHECK_FALSE(keys.Find(files[1].name));
 }
 
+TEST_CASE("The next key opens before it seals", "[shm][ticket_keys]") {
+  TicketKeyMaster master = MakeMaster();
+  const TicketKeys keys = MapKeys(master);
+  auto mapping = os::MapFd(master.fd(), os::MapMode::kReadOnly);
+  REQUIRE(mapping);
+  const auto next = [&] {
+    TicketKeySet set;
+    Snapshot(*reinterpret_cast<const TicketPage*>(mapping->bytes().data()), set);
+    return set[kNextKey];
+  };
+  const TicketKey promised = next();
+  CHECK(promised.name != CurrentOf(keys).name);
+  const auto early = keys.Find(promised.name);
+  REQUIRE(early);
+  CHECK(early->current);  // nothing to renew: it is newer than ours
+  CHECK(early->key.aes == promised.aes);
+
+  REQUIRE(master.Rotate());
+  CHECK(CurrentOf(keys).name == promised.name);
+  CHECK(CurrentOf(keys).hmac == promised.hmac);
+  CHECK(next().name != promised.name);
+
+  // By order, what was in the page before does not come to seal.
+  const TicketKey passed_over = next();
+  REQUIRE(master.RotateAnew());
+  CHECK(CurrentOf(keys).name != passed_over.name);
+  CHECK_FALSE(keys.Find(passed_over.name));
+  CHECK(keys.Find(promised.name));
+
+  // Files name all keys themselves.
+  const std::array files = {KeyOf(1), KeyOf(2), KeyOf(3), KeyOf(4)};
+  master.Use(files);
+  CHECK(next().name == TicketKey{}.name);
+  CHECK(CurrentOf(keys).name == files[0].name);
+  CHECK(keys.Find(files[3].name));
+  REQUIRE(master.Rotate());
+  CHECK(CurrentOf(keys).name != TicketKey{}.name);
+  CHECK(next().name != TicketKey{}.name);
+  CHECK_FALSE(keys.Find(files[3].name));
+}
+
 TEST_CASE("Every mapping sees a rotation", "[shm][ticket_keys]") {
   TicketKeyMaster master = MakeMaster();
   const TicketKeys one = MapKeys(master);
@@ -216,9 +257,10 @@ TEST_CASE("A master that takes another's place opens and seals with its keys",
   CHECK(CurrentOf(keys).aes == current.aes);
   CHECK_FALSE(keys.Find(own.name));
 
-  // Each rotates for itself from then on.
+  // Each rotates for itself from then on; the first time to the same key, which the other opens.
   REQUIRE(new_master.Rotate());
   CHECK(CurrentOf(old_master).name == current.name);
+  CHECK(MapKeys(old_master).Find(CurrentOf(keys).name));
   const auto found = keys.Find(current.name);
   REQUIRE(found);
   CHECK_FALSE(found->current);
