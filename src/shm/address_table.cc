@@ -222,7 +222,19 @@ bool AddressTable::Yield(uint32_t slot, uint64_t tag) {
   return true;
 }
 
-uint32_t AddressTable::Connections(uint32_t slot) const { return table_->Sum(slot); }
+// An address may have more than one slot for a while: two workers inserted it at once, and before
+// one of them gave its own back others had counted there. So all slots with its tag are summed up,
+// those with a claim of another, who may give it back, included. As who enters a slot counts first
+// and has the tag there before it looks here, the later one of two sees the other wherever that is.
+uint32_t AddressTable::Connections(uint32_t slot) const {
+  const uint64_t tag = table_->Tag(slot).load() & kTagMask;
+  const uint32_t set = slot / kWays * kWays;
+  uint32_t sum = table_->Sum(slot);
+  for (uint32_t other = set; other < set + kWays; ++other) {
+    if (other != slot && (table_->Tag(other).load() & kTagMask) == tag) sum += table_->Sum(other);
+  }
+  return sum;
+}
 
 bool AddressTable::TakeToken(uint32_t slot, uint32_t per_second, uint32_t burst, uint64_t now_ms) {
   const uint64_t now_us = now_ms * 1000;

@@ -94,6 +94,28 @@ TEST_CASE("address table: connections of all workers are counted") {
   CHECK(tables.master.Look(kNow).used == 2);
 }
 
+TEST_CASE(
+    "address table: connections of an address that has two slots for a while count together") {
+  Tables tables(kOneSet, 4);
+  const AddressKey key = Client("192.0.2.1");
+  const uint32_t slot = tables.views[0].Enter(key, kNow);
+  CHECK(tables.views[1].Enter(key, kNow) == slot);
+  // Two others inserted it elsewhere at the same moment, and each counts where it was first.
+  auto mapping = os::MapFd(tables.master.fd(), os::MapMode::kShared);
+  AddressSlots layout = SlotsIn(*mapping);
+  const uint32_t second = slot == 0 ? 1 : 0;
+  REQUIRE(layout.Tag(second).load() == 0);
+  const uint64_t tag = layout.Tag(slot).load();
+  layout.Count(second, 2).fetch_add(3);
+  layout.Tag(second).store(tag);
+  CHECK(tables.views[0].Connections(slot) == 5);
+  CHECK(tables.views[2].Connections(second) == 5);
+  // One of them is about to give it back, and may not.
+  layout.Tag(second).store(ClaimOf(2, tag));
+  CHECK(tables.views[0].Connections(slot) == 5);
+  CHECK(tables.views[0].Enter(Client("192.0.2.2"), kNow) != second);
+}
+
 TEST_CASE("address table: the quiet make room, those with connections do not") {
   Tables tables(kOneSet, 1);
   AddressTable& table = tables.views[0];
@@ -241,21 +263,42 @@ TEST_CASE("address table: a slot that a dead worker had claimed is its address's
 
 namespace {
 
-// What children tell the test, in memory that both see.
-struct Board {
-  std::atomic<uint64_t> entered[8];
-  std::atomic<bool> stop;
-};
-
+constexpr uint32_t kVisitors = 6;
 constexpr uint32_t kAddresses = 24;  // for 16 slots: they push one another out
 constexpr uint32_t kLimit = 6;
 
-// Enters and leaves at random until told to stop, then leaves all and says whether that came out
-// even and no limit was ever passed.
+// What children tell the test, in memory that both see.
+struct Board {
+  std::atomic<uint64_t> entered[kVisitors];
+  // Connections of each address that were let in, as the table must have them or more: eight bits
+  // for each worker, so that one addition counts and sees all others of that instant.
+  std::atomic<uint64_t> held[kAddresses];
+  std::atomic<uint64_t> passed;  // how often there were more than the limit
+  std::atomic<bool> stop;
+};
+
+uint64_t OneOf(uint32_t worker) { return uint64_t{1} << (8 * worker); }
+
+uint32_t SumOf(uint64_t held) {
+  uint32_t sum = 0;
+  for (; held != 0; held >>= 8) sum += static_cast<uint32_t>(held & 0xff);
+  return sum;
+}
+
+// Enters and leaves at random until told to stop, then leaves all. What is let in is counted after
+// the table has it and before the table loses it.
 [[noreturn]] void Visit(int fd, uint32_t worker, Board& board) {
   AddressTable table = std::move(*AddressTable::Map(fd, worker));
   std::minstd_rand random(worker + 1);
-  std::vector<uint32_t> held;
+  struct Held {
+    uint32_t slot;
+    uint32_t address;
+  };
+  std::vector<Held> held;
+  const auto leave = [&](const Held& visit) {
+    board.held[visit.address].fetch_sub(OneOf(worker));
+    table.Leave(visit.slot, kNow);
+  };
   while (!board.stop.load()) {
     if (held.size() < 12 && random() % 2 == 0) {
       const auto address = static_cast<uint32_t>(random() % kAddresses);
@@ -264,24 +307,26 @@ constexpr uint32_t kLimit = 6;
       if (slot != kNone && table.Connections(slot) > kLimit) {
         table.Leave(slot, kNow);
       } else if (slot != kNone) {
-        held.push_back(slot);
+        held.push_back({slot, address});
+        const uint64_t one = OneOf(worker);
+        if (SumOf(board.held[address].fetch_add(one) + one) > kLimit) board.passed.fetch_add(1);
       }
       board.entered[worker].fetch_add(1);
     } else if (!held.empty()) {
       const size_t which = random() % held.size();
-      table.Leave(held[which], kNow);
+      leave(held[which]);
       held[which] = held.back();
       held.pop_back();
     }
   }
-  for (const uint32_t slot : held) table.Leave(slot, kNow);
+  for (const Held& visit : held) leave(visit);
   ::_exit(0);
 }
 
 }  // namespace
 
-TEST_CASE("address table: workers that are killed leave nothing behind") {
-  constexpr uint32_t kWorkers = 4;
+TEST_CASE("address table: workers that are killed leave nothing behind, and no limit is passed") {
+  constexpr uint32_t kWorkers = kVisitors;
   Tables tables(2 * kWays, kWorkers);
   void* shared =
       ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -299,6 +344,7 @@ TEST_CASE("address table: workers that are killed leave nothing behind") {
     while (board.entered[worker].load() < before + 500) ::usleep(100);
     REQUIRE(::kill(workers[worker], SIGKILL) == 0);
     REQUIRE(::waitpid(workers[worker], nullptr, 0) == workers[worker]);
+    for (std::atomic<uint64_t>& held : board.held) held.fetch_and(~(0xff * OneOf(worker)));
     tables.master.Forget(worker);
     start(worker);
   }
@@ -308,6 +354,8 @@ TEST_CASE("address table: workers that are killed leave nothing behind") {
     REQUIRE(::waitpid(pid, &status, 0) == pid);
     CHECK(status == 0);
   }
+  CHECK(board.passed.load() == 0);
+  for (const std::atomic<uint64_t>& held : board.held) CHECK(held.load() == 0);
   auto mapping = os::MapFd(tables.master.fd(), os::MapMode::kShared);
   AddressSlots layout = SlotsIn(*mapping);
   for (uint32_t slot = 0; slot < layout.slots(); ++slot) {
