@@ -3,6 +3,9 @@
 // header | tags, one per slot | slots, each a SlotState and a count per worker, in whole cache
 // lines
 //
+// Of both there are first those of client addresses, in sets of kWays; then those of listeners, one
+// set of its own.
+//
 // A tag is 54 bits of a keyed hash of its address; 0: the slot is empty. A slot whose address is
 // about to be changed is claimed: bit 63, the worker's number, and the tag that it had.
 #pragma once
@@ -17,9 +20,12 @@
 
 namespace postern::shm {
 
-inline constexpr uint64_t kAddressTableLayout = 0x3130'5344'4B41'5350;  // "PSAKDS01"
+inline constexpr uint64_t kAddressTableLayout = 0x3230'5344'4B41'5350;  // "PSAKDS02"
 // Slots that an address may be in: their tags fill one cache line.
 inline constexpr uint32_t kWays = 8;
+// Slots that a listener may be in. No address can push one out; those of former generations make
+// room when they have no connections.
+inline constexpr uint32_t kListenerWays = 256;
 inline constexpr unsigned kTagBits = 54;
 inline constexpr uint64_t kTagMask = (uint64_t{1} << kTagBits) - 1;
 inline constexpr uint64_t kClaimed = uint64_t{1} << 63;
@@ -78,8 +84,16 @@ constexpr uint32_t StrideFor(uint32_t workers) {
 }
 constexpr size_t SizeFor(uint32_t slots, uint32_t workers) {
   return sizeof(AddressTableHeader) +
-         size_t{slots} * (sizeof(uint64_t) + size_t{StrideFor(workers)});
+         (size_t{slots} + kListenerWays) * (sizeof(uint64_t) + size_t{StrideFor(workers)});
 }
+
+// SlotSet is where a key may be: `ways` slots, a power of two, of which it likes `start` best.
+struct SlotSet {
+  uint32_t first = 0;
+  uint32_t ways = 0;
+  uint32_t start = 0;
+  uint32_t At(uint32_t i) const { return first + ((start + i) & (ways - 1)); }
+};
 
 // AddressSlots is one process's view of the table. It has a copy of the header: any worker can
 // write to the shared one, and none may lead another, or the master, out of the mapping.
@@ -88,12 +102,20 @@ class AddressSlots {
   // `memory` begins with `header`, which has been checked, and outlives this.
   AddressSlots(std::byte* memory, const AddressTableHeader& header)
       : tags_(reinterpret_cast<std::atomic<uint64_t>*>(memory + sizeof header)),
-        states_(memory + sizeof header + size_t{header.slots} * sizeof(uint64_t)),
+        states_(memory + sizeof header + (size_t{header.slots} + kListenerWays) * sizeof(uint64_t)),
         header_(header) {}
 
   const SipKey& key() const { return header_.key; }
+  // Those of addresses; all.
   uint32_t slots() const { return header_.slots; }
+  uint32_t all() const { return header_.slots + kListenerWays; }
   uint32_t workers() const { return header_.workers; }
+
+  // The set that a slot is in.
+  SlotSet SetOf(uint32_t slot) const {
+    if (slot >= slots()) return {slots(), kListenerWays, 0};
+    return {slot / kWays * kWays, kWays, 0};
+  }
 
   std::atomic<uint64_t>& Tag(uint32_t slot) { return tags_[slot]; }
   SlotState& State(uint32_t slot) {

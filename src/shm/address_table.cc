@@ -44,13 +44,16 @@ uint32_t SecondsOf(uint64_t ms) { return static_cast<uint32_t>(ms / 1000); }
 // The low bits are the tag; the set depends on all of them.
 struct Place {
   uint64_t tag;
-  uint32_t set;  // number of its first slot
+  SlotSet set;
 };
 Place PlaceOf(const AddressSlots& table, const AddressKey& key) {
   const uint64_t hash = SipHash(table.key(), key.bytes());
   const uint64_t mixed = hash * 0x9e3779b97f4a7c15ULL;
-  const uint64_t set = mixed >> 32 & (table.slots() / kWays - 1);
-  return {std::max<uint64_t>(hash & kTagMask, 1), static_cast<uint32_t>(set) * kWays};
+  const auto high = static_cast<uint32_t>(mixed >> 32);
+  const uint64_t tag = std::max<uint64_t>(hash & kTagMask, 1);
+  // There are few listeners in much room: each is found where its search begins, as good as always.
+  if (key.is_listener()) return {tag, {table.slots(), kListenerWays, high % kListenerWays}};
+  return {tag, {(high & (table.slots() / kWays - 1)) * kWays, kWays, 0}};
 }
 
 bool Fits(const AddressTableHeader& table, size_t size, uint32_t worker) {
@@ -100,6 +103,10 @@ AddressKey AddressKey::At(std::string_view listener) const {
   return key;
 }
 
+bool AddressKey::is_listener() const {
+  return octets_[kKindAt] == std::byte{static_cast<uint8_t>(Kind::kListener)};
+}
+
 // --- A worker's view ---
 
 Result<AddressTable> AddressTable::Map(int fd, uint32_t worker) {
@@ -142,11 +149,13 @@ void AddressTable::Leave(uint32_t slot, uint64_t now_ms) {
 }
 
 // The slot that has the tag, counted in.
-std::optional<uint32_t> AddressTable::Find(uint64_t tag, uint32_t set) {
-  for (uint32_t slot = set; slot < set + kWays; ++slot) {
+std::optional<uint32_t> AddressTable::Find(uint64_t tag, const SlotSet& set) {
+  for (uint32_t i = 0; i < set.ways; ++i) {
+    const uint32_t slot = set.At(i);
     uint64_t word = table_->Tag(slot).load();
     // Somebody wants the slot and may yet give it back.
-    for (int i = 0; i < kPatience && (word & kClaimed) != 0 && (word & kTagMask) == tag; ++i) {
+    for (int wait = 0; wait < kPatience && (word & kClaimed) != 0 && (word & kTagMask) == tag;
+         ++wait) {
       std::this_thread::yield();
       word = table_->Tag(slot).load();
     }
@@ -159,7 +168,7 @@ std::optional<uint32_t> AddressTable::Find(uint64_t tag, uint32_t set) {
 }
 
 // A slot for a tag that has none, counted in; nothing when it is to be tried again.
-std::optional<uint32_t> AddressTable::Insert(uint64_t tag, uint32_t set, uint64_t now_ms) {
+std::optional<uint32_t> AddressTable::Insert(uint64_t tag, const SlotSet& set, uint64_t now_ms) {
   const uint32_t slot = Quietest(set, now_ms);
   if (slot == kNoSlot) return kNoSlot;
   const uint64_t before = table_->Tag(slot).load();
@@ -177,10 +186,11 @@ std::optional<uint32_t> AddressTable::Insert(uint64_t tag, uint32_t set, uint64_
 
 // Among slots without connections an empty one, else one that has not to pause and was seen longest
 // ago; who has to pause is forgotten last.
-uint32_t AddressTable::Quietest(uint32_t set, uint64_t now_ms) const {
+uint32_t AddressTable::Quietest(const SlotSet& set, uint64_t now_ms) const {
   uint32_t found = kNoSlot;
   uint64_t least = std::numeric_limits<uint64_t>::max();
-  for (uint32_t slot = set; slot < set + kWays; ++slot) {
+  for (uint32_t i = 0; i < set.ways; ++i) {
+    const uint32_t slot = set.At(i);
     const uint64_t word = table_->Tag(slot).load();
     if ((word & kClaimed) != 0 || table_->Sum(slot) != 0) continue;
     if (word == 0) return slot;
@@ -202,8 +212,9 @@ bool AddressTable::Claim(uint32_t slot, uint64_t tag) {
   return false;
 }
 
-bool AddressTable::Doubled(uint64_t tag, uint32_t set, uint32_t slot) {
-  for (uint32_t other = set; other < set + kWays; ++other) {
+bool AddressTable::Doubled(uint64_t tag, const SlotSet& set, uint32_t slot) {
+  for (uint32_t i = 0; i < set.ways; ++i) {
+    const uint32_t other = set.At(i);
     if (other != slot && (table_->Tag(other).load() & kTagMask) == tag) return true;
   }
   return false;
@@ -228,9 +239,10 @@ bool AddressTable::Yield(uint32_t slot, uint64_t tag) {
 // and has the tag there before it looks here, the later one of two sees the other wherever that is.
 uint32_t AddressTable::Connections(uint32_t slot) const {
   const uint64_t tag = table_->Tag(slot).load() & kTagMask;
-  const uint32_t set = slot / kWays * kWays;
+  const SlotSet set = table_->SetOf(slot);
   uint32_t sum = table_->Sum(slot);
-  for (uint32_t other = set; other < set + kWays; ++other) {
+  for (uint32_t i = 0; i < set.ways; ++i) {
+    const uint32_t other = set.At(i);
     if (other != slot && (table_->Tag(other).load() & kTagMask) == tag) sum += table_->Sum(other);
   }
   return sum;
@@ -327,7 +339,7 @@ Result<AddressTableMaster> AddressTableMaster::Create(uint32_t slots, uint32_t w
 
 void AddressTableMaster::Forget(uint32_t worker) {
   if (worker >= table_->workers()) return;
-  for (uint32_t slot = 0; slot < table_->slots(); ++slot) {
+  for (uint32_t slot = 0; slot < table_->all(); ++slot) {
     table_->Count(slot, worker).store(0);
     const uint64_t word = table_->Tag(slot).load();
     // It was about to take the slot; whose it was may have it again.

@@ -1,7 +1,7 @@
 // AddressTable: what all workers together know of client addresses: connections held now, new ones
 // per second, failures and the pause they brought. One table in shared memory, of fixed size; it
-// lives as long as the master, across reloads and the deaths of workers. Layout version 1,
-// 2026-11-23; described in docs/limits.md.
+// lives as long as the master, across reloads and the deaths of workers. Layout version 2,
+// 2026-11-29 (1 had listeners among the addresses); described in docs/limits.md.
 //
 // There is no lock that a killed worker could leave held. Each count of connections has one writer:
 // its worker, and when that is dead the master, which sets it to zero (Forget).
@@ -34,6 +34,7 @@ class AddressKey {
   AddressKey At(std::string_view listener) const;
 
   Bytes bytes() const { return octets_; }
+  bool is_listener() const;
 
  private:
   std::array<std::byte, 32> octets_{};  // address, kind, hash of the listener's name
@@ -48,6 +49,7 @@ struct PenaltyRule {
 };
 
 class AddressSlots;  // private to src/shm
+struct SlotSet;
 
 // AddressTable is a worker's view. Times are those of the monotonic clock, which is one for all
 // processes.
@@ -61,7 +63,7 @@ class AddressTable {
   // Enter counts one more connection of `key` and returns its slot, which stays the key's until
   // Leave. A key that is new takes the place of the one among its neighbours that has no
   // connections and was seen longest ago. kNoSlot when all of them have connections: this one is
-  // not counted.
+  // not counted. Listeners are no neighbours of addresses, and have room for 256.
   uint32_t Enter(const AddressKey& key, uint64_t now_ms);
   void Leave(uint32_t slot, uint64_t now_ms);
 
@@ -84,11 +86,11 @@ class AddressTable {
   uint32_t NoteRefusal(uint32_t slot, uint64_t every_ms, uint64_t now_ms);
 
  private:
-  std::optional<uint32_t> Find(uint64_t tag, uint32_t set);
-  std::optional<uint32_t> Insert(uint64_t tag, uint32_t set, uint64_t now_ms);
-  uint32_t Quietest(uint32_t set, uint64_t now_ms) const;
+  std::optional<uint32_t> Find(uint64_t tag, const SlotSet& set);
+  std::optional<uint32_t> Insert(uint64_t tag, const SlotSet& set, uint64_t now_ms);
+  uint32_t Quietest(const SlotSet& set, uint64_t now_ms) const;
   bool Claim(uint32_t slot, uint64_t tag);
-  bool Doubled(uint64_t tag, uint32_t set, uint32_t slot);
+  bool Doubled(uint64_t tag, const SlotSet& set, uint32_t slot);
   bool Yield(uint32_t slot, uint64_t tag);
 
   os::Mapping mapping_;

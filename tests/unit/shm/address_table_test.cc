@@ -134,6 +134,35 @@ TEST_CASE("address table: the quiet make room, those with connections do not") {
   CHECK(tables.master.Look(kNow).used == kWays);
 }
 
+TEST_CASE("address table: listeners are counted however many addresses there are") {
+  Tables tables(kOneSet, 2);
+  AddressTable& table = tables.views[0];
+  for (uint32_t i = 0; i < kWays; ++i) {
+    REQUIRE(table.Enter(Client("192.0.2." + std::to_string(i)), kNow) != kNone);
+  }
+  REQUIRE(table.Enter(Client("198.51.100.1"), kNow) == kNone);
+  const AddressKey mail = AddressKey::OfListener("mail");
+  const uint32_t slot = table.Enter(mail, kNow);
+  REQUIRE(slot != kNone);
+  CHECK(tables.views[1].Enter(mail, kNow) == slot);
+  CHECK(table.Connections(slot) == 2);
+  tables.master.Forget(1);
+  CHECK(table.Connections(slot) == 1);
+  CHECK(tables.master.Look(kNow).used == kWays);  // addresses alone
+
+  // All that there is room for, and one more; none of them takes an address's place.
+  for (uint32_t i = 1; i < kListenerWays; ++i) {
+    REQUIRE(table.Enter(AddressKey::OfListener(std::to_string(i)), kNow) != kNone);
+  }
+  CHECK(table.Enter(AddressKey::OfListener("one too many"), kNow) == kNone);
+  CHECK(tables.views[1].Enter(mail, kNow) == slot);
+  // One without connections, of a configuration that is gone, makes room.
+  const uint32_t old = table.Enter(AddressKey::OfListener("7"), kNow);
+  table.Leave(old, kNow);
+  table.Leave(old, kNow);
+  CHECK(table.Enter(AddressKey::OfListener("new"), kNow) == old);
+}
+
 TEST_CASE("address table: who has to pause is forgotten last, and a new address begins anew") {
   Tables tables(kOneSet, 1);
   AddressTable& table = tables.views[0];
