@@ -96,12 +96,27 @@ AdmissionHold& AdmissionHold::operator=(AdmissionHold&& other) noexcept {
   Release();
   admission_ = std::exchange(other.admission_, nullptr);
   slots_ = std::exchange(other.slots_, {kNone, kNone, kNone});
+  connection_ = std::exchange(other.connection_, false);
+  handshake_ = std::exchange(other.handshake_, false);
   return *this;
 }
 
-void AdmissionHold::Release() {
+// Who is refused may still be told so: the connection goes on to be one of the machine's.
+void AdmissionHold::ReleaseSlots() {
   if (admission_ == nullptr) return;
   for (uint32_t& slot : slots_) admission_->Leave(slot);
+}
+
+void AdmissionHold::EndHandshake() {
+  if (handshake_) admission_->table_.Take(shm::Total::kHandshakes);
+  handshake_ = false;
+}
+
+void AdmissionHold::Release() {
+  ReleaseSlots();
+  EndHandshake();
+  if (connection_) admission_->table_.Take(shm::Total::kConnections);
+  connection_ = false;
   admission_ = nullptr;
 }
 
@@ -137,7 +152,7 @@ Refusal Admission::EnterListener(const generation::Settings& settings, uint32_t 
   if (most == 0 || slot == AdmissionHold::kNone || table_.Connections(slot) <= most) {
     return Refusal::kNone;
   }
-  hold.Release();
+  hold.ReleaseSlots();
   return Refusal::kListenerFull;
 }
 
@@ -170,8 +185,59 @@ Refusal Admission::EnterAddress(const generation::Settings& settings, uint32_t l
       !table_.TakeToken(slot, limits.connections_per_second, limits.burst, now_ms_)) {
     refusal = Refusal::kTooFast;
   }
-  if (refusal != Refusal::kNone) hold.Release();
+  if (refusal != Refusal::kNone) hold.ReleaseSlots();
   return refusal;
+}
+
+// Whether there was a place. A worker that has its share leaves one to each of those that have less
+// and wait: they look every few milliseconds, and it would take up again at once whatever it gives
+// up, so that in the end it had all of them.
+bool Admission::TakePlace(shm::Total total, uint32_t most, const MachineLimits& limits,
+                          uint64_t ours) {
+  const uint32_t share = std::max(most / std::max(limits.workers, 1U), 1U);
+  const uint32_t waiting = table_.Sum(shm::Total::kWaiting);
+  const uint64_t left_to_others =
+      ours < share ? 0 : waiting - std::min(waiting, waiting_ ? 1U : 0U);
+  if (table_.Sum(total) + left_to_others < most) {
+    if (table_.Add(total) + left_to_others <= most) return true;
+    table_.Take(total);
+  }
+  const bool waits = ours < share;
+  if (waits && !waiting_) table_.Add(shm::Total::kWaiting);
+  if (!waits) StopWaiting();
+  waiting_ = waits;
+  return false;
+}
+
+MachineRoom Admission::EnterMachine(const MachineLimits& limits, AdmissionHold& hold) {
+  hold.admission_ = this;
+  if (!TakePlace(shm::Total::kConnections, limits.connections, limits,
+                 counters_.connections.Get())) {
+    return MachineRoom::kConnectionsFull;
+  }
+  // Without a limit they are counted all the same: a reload may bring one.
+  const uint32_t handshakes = limits.handshakes == 0 ? UINT32_MAX : limits.handshakes;
+  if (!TakePlace(shm::Total::kHandshakes, handshakes, limits, counters_.handshaking.Get())) {
+    table_.Take(shm::Total::kConnections);
+    return MachineRoom::kHandshakesFull;
+  }
+  hold.connection_ = true;
+  hold.handshake_ = true;
+  return MachineRoom::kYes;
+}
+
+void Admission::StopWaiting() {
+  if (waiting_) table_.Take(shm::Total::kWaiting);
+  waiting_ = false;
+}
+
+size_t Admission::MachinePlaces(const MachineLimits& limits) const {
+  const auto left = [&](shm::Total total, uint32_t most) {
+    return most - std::min(most, table_.Sum(total));
+  };
+  const uint32_t places = left(shm::Total::kConnections, limits.connections);
+  if (limits.handshakes == 0) return places;
+  return std::min(places, left(shm::Total::kHandshakes, limits.handshakes));
 }
 
 void Admission::Failed(const AdmissionHold& hold, const generation::Settings& settings,

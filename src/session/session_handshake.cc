@@ -91,6 +91,7 @@ void Session::HandshakeFailed() {
 
 void Session::NoLongerHandshaking() {
   if (handshaking_) io_.counters.handshaking.Subtract();
+  hold_.EndHandshake();
   handshaking_ = false;
 }
 

@@ -4,7 +4,7 @@
 // lines
 //
 // Of both there are first those of client addresses, in sets of kWays; then those of listeners, one
-// set of its own.
+// set of its own; then those of totals, which have no tags.
 //
 // A tag is 54 bits of a keyed hash of its address; 0: the slot is empty. A slot whose address is
 // about to be changed is claimed: bit 63, the worker's number, and the tag that it had.
@@ -26,6 +26,8 @@ inline constexpr uint32_t kWays = 8;
 // Slots that a listener may be in. No address can push one out; those of former generations make
 // room when they have no connections.
 inline constexpr uint32_t kListenerWays = 256;
+inline constexpr uint32_t kTotalSlots = 8;  // one cache line of tags, for what is behind it
+static_assert(kTotals <= kTotalSlots);
 inline constexpr unsigned kTagBits = 54;
 inline constexpr uint64_t kTagMask = (uint64_t{1} << kTagBits) - 1;
 inline constexpr uint64_t kClaimed = uint64_t{1} << 63;
@@ -83,8 +85,8 @@ constexpr uint32_t StrideFor(uint32_t workers) {
   return static_cast<uint32_t>((size + 63) / 64 * 64);
 }
 constexpr size_t SizeFor(uint32_t slots, uint32_t workers) {
-  return sizeof(AddressTableHeader) +
-         (size_t{slots} + kListenerWays) * (sizeof(uint64_t) + size_t{StrideFor(workers)});
+  return sizeof(AddressTableHeader) + (size_t{slots} + kListenerWays + kTotalSlots) *
+                                          (sizeof(uint64_t) + size_t{StrideFor(workers)});
 }
 
 // SlotSet is where a key may be: `ways` slots, a power of two, of which it likes `start` best.
@@ -102,13 +104,15 @@ class AddressSlots {
   // `memory` begins with `header`, which has been checked, and outlives this.
   AddressSlots(std::byte* memory, const AddressTableHeader& header)
       : tags_(reinterpret_cast<std::atomic<uint64_t>*>(memory + sizeof header)),
-        states_(memory + sizeof header + (size_t{header.slots} + kListenerWays) * sizeof(uint64_t)),
+        states_(memory + sizeof header +
+                (size_t{header.slots} + kListenerWays + kTotalSlots) * sizeof(uint64_t)),
         header_(header) {}
 
   const SipKey& key() const { return header_.key; }
-  // Those of addresses; all.
+  // Those of addresses; those of addresses and listeners; all.
   uint32_t slots() const { return header_.slots; }
-  uint32_t all() const { return header_.slots + kListenerWays; }
+  uint32_t tagged() const { return header_.slots + kListenerWays; }
+  uint32_t all() const { return tagged() + kTotalSlots; }
   uint32_t workers() const { return header_.workers; }
 
   // The set that a slot is in.
@@ -116,6 +120,10 @@ class AddressSlots {
     if (slot >= slots()) return {slots(), kListenerWays, 0};
     return {slot / kWays * kWays, kWays, 0};
   }
+  std::atomic<uint32_t>& Total(postern::shm::Total total, uint32_t worker) {
+    return Count(tagged() + static_cast<uint32_t>(total), worker);
+  }
+  uint32_t SumOf(postern::shm::Total total) { return Sum(tagged() + static_cast<uint32_t>(total)); }
 
   std::atomic<uint64_t>& Tag(uint32_t slot) { return tags_[slot]; }
   SlotState& State(uint32_t slot) {

@@ -248,6 +248,18 @@ uint32_t AddressTable::Connections(uint32_t slot) const {
   return sum;
 }
 
+uint32_t AddressTable::Add(Total total) {
+  table_->Total(total, worker_).fetch_add(1);
+  return table_->SumOf(total);
+}
+
+void AddressTable::Take(Total total) {
+  std::atomic<uint32_t>& count = table_->Total(total, worker_);
+  if (count.load(std::memory_order_relaxed) > 0) count.fetch_sub(1);
+}
+
+uint32_t AddressTable::Sum(Total total) const { return table_->SumOf(total); }
+
 bool AddressTable::TakeToken(uint32_t slot, uint32_t per_second, uint32_t burst, uint64_t now_ms) {
   const uint64_t now_us = now_ms * 1000;
   const uint64_t each_us = std::max<uint64_t>(1'000'000 / std::max(per_second, 1U), 1);

@@ -22,7 +22,8 @@ constexpr uint64_t kEnough = 4;
 // That something is scarce is said once in so long.
 constexpr uint64_t kTellEveryMs = 60'000;
 
-uint32_t ShareOf(uint32_t all, uint32_t workers) { return (all + workers - 1) / workers; }
+// How often a worker without room looks whether others have given some up.
+constexpr uint64_t kRoomEveryMs = 20;
 
 // Says `words` and ends the connection. What the client has said is read away, as far as it is
 // there: unread octets would turn the end into a reset that destroys the words.
@@ -44,22 +45,16 @@ void SayAndClose(const os::UniqueFd& fd, std::string_view words) {
 
 }  // namespace
 
-size_t WorkerProcess::MaxSessions() const {
-  const size_t wanted = ShareOf(view_->settings->max_connections(), start_.workers);
-  return std::max<size_t>(std::min(places_, wanted), 1);
-}
-
-size_t WorkerProcess::MaxHandshakes() const {
-  const uint32_t most = view_->settings->max_handshakes();
-  return most == 0 ? SIZE_MAX : ShareOf(most, start_.workers);
+session::MachineLimits WorkerProcess::MachineLimits() const {
+  return {.connections = view_->settings->max_connections(),
+          .handshakes = view_->settings->max_handshakes(),
+          .workers = start_.workers};
 }
 
 // Connections that may come now.
 size_t WorkerProcess::Room() const {
-  const size_t most = MaxSessions();
-  const size_t handshakes = MaxHandshakes();
-  return std::min(most - std::min(most, sessions_.size()),
-                  handshakes - std::min<size_t>(handshakes, counters_.handshaking.Get()));
+  return std::min(places_ - std::min(places_, sessions_.size()),
+                  admission_.MachinePlaces(MachineLimits()));
 }
 
 session::Refusal WorkerProcess::Screen(const Acceptors::Connection& connection,
@@ -89,10 +84,10 @@ void WorkerProcess::Admit(Acceptors::Connection connection) {
     return;
   }
   Waiting next{std::move(connection), std::move(hold)};
-  const Scarce scarce = WhatIsScarce();
-  if (waiting_.empty() && scarce == Scarce::kNothing) {
-    BeginSession(std::move(next));
-    return;
+  Scarce scarce = Scarce::kNothing;
+  if (waiting_.empty()) {
+    scarce = TakePlaces(next.hold);
+    if (scarce == Scarce::kNothing) return BeginSession(std::move(next));
   }
   TellScarce(scarce);
   acceptors_.Pause();
@@ -103,12 +98,17 @@ void WorkerProcess::AdmitWaiting() {
   if (view_ == nullptr) return;
   acceptors_.SetRoom(Room());
   if (!acceptors_.paused()) return;
-  while (!waiting_.empty() && WhatIsScarce() == Scarce::kNothing) {
+  while (!waiting_.empty() && TakePlaces(waiting_.front().hold) == Scarce::kNothing) {
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
     BeginSession(std::move(next));
   }
-  if (waiting_.empty() && WhatIsScarce() == Scarce::kNothing) acceptors_.Resume();
+  if (waiting_.empty()) {
+    admission_.StopWaiting();
+    LookAtMemory();
+    if (!memory_short_ && Room() > 0) return acceptors_.Resume();
+  }
+  if (!room_timer_.armed()) timers_.Arm(room_timer_, now_ms_ + kRoomEveryMs);
 }
 
 void WorkerProcess::BeginSession(Waiting next) {
@@ -131,11 +131,20 @@ void WorkerProcess::BeginSession(Waiting next) {
 
 // --- What is left ---
 
-WorkerProcess::Scarce WorkerProcess::WhatIsScarce() {
-  if (sessions_.size() >= MaxSessions()) return Scarce::kConnections;
-  if (counters_.handshaking.Get() >= MaxHandshakes()) return Scarce::kHandshakes;
+// Takes the places that a connection needs, or says what it lacks.
+WorkerProcess::Scarce WorkerProcess::TakePlaces(session::AdmissionHold& hold) {
   LookAtMemory();
-  return memory_short_ ? Scarce::kMemory : Scarce::kNothing;
+  if (memory_short_) return Scarce::kMemory;
+  if (sessions_.size() >= places_) return Scarce::kConnections;
+  switch (admission_.EnterMachine(MachineLimits(), hold)) {
+    case session::MachineRoom::kYes:
+      return Scarce::kNothing;
+    case session::MachineRoom::kConnectionsFull:
+      return Scarce::kConnections;
+    case session::MachineRoom::kHandshakesFull:
+      return Scarce::kHandshakes;
+  }
+  return Scarce::kNothing;
 }
 
 void WorkerProcess::TellScarce(Scarce scarce) {
@@ -145,12 +154,12 @@ void WorkerProcess::TellScarce(Scarce scarce) {
   switch (scarce) {
     case Scarce::kConnections:
       LogLine(LogLevel::kNotice, "connection limit reached")
-          .Field("connections", static_cast<uint64_t>(sessions_.size()))
+          .Field("connections", admission_.InAll(shm::Total::kConnections))
           .Field("worker", start_.id);
       return;
     case Scarce::kHandshakes:
       LogLine(LogLevel::kNotice, "handshake limit reached")
-          .Field("handshaking", counters_.handshaking.Get())
+          .Field("handshaking", admission_.InAll(shm::Total::kHandshakes))
           .Field("worker", start_.id);
       return;
     case Scarce::kMemory:

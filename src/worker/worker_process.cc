@@ -28,7 +28,11 @@ size_t SessionPlaces(uint32_t table) {
   return (table - std::min(limits::kDirectMargin, table / 4)) / 2;
 }
 
-uint32_t ShareOf(uint32_t all, uint32_t workers) { return (all + workers - 1) / workers; }
+// What a worker may come to have of all connections: the kernel spreads clients evenly, but for
+// chance.
+uint32_t ShareOf(uint32_t all, uint32_t workers) {
+  return workers == 1 ? all : all / workers + all / workers / 4 + 1;
+}
 
 // The table holds two places per connection and a margin, as far as RLIMIT_NOFILE allows.
 uint32_t DirectDescriptors(const Start& start) {
@@ -132,7 +136,8 @@ WorkerProcess::WorkerProcess(int channel, const Start& start, SharedPages pages,
       channel_poll_(this, ring::Calls<&WorkerProcess::OnChannel>),
       drain_timer_(this, [](void* self) { static_cast<WorkerProcess*>(self)->OnDrainTimeout(); }),
       memory_(os::MemoryWatch::Open()),
-      memory_timer_(this, [](void*) {}) {}
+      memory_timer_(this, [](void*) {}),
+      room_timer_(this, [](void*) {}) {}
 
 WorkerProcess::~WorkerProcess() = default;
 

@@ -85,10 +85,9 @@ class WorkerProcess {
   void Refuse(Acceptors::Connection connection, session::Refusal refusal);
   void AdmitWaiting();
   void BeginSession(Waiting next);
-  size_t MaxSessions() const;
-  size_t MaxHandshakes() const;
+  session::MachineLimits MachineLimits() const;
   size_t Room() const;
-  Scarce WhatIsScarce();
+  Scarce TakePlaces(session::AdmissionHold& hold);
   void TellScarce(Scarce scarce);
   void LookAtMemory();
 
@@ -132,7 +131,8 @@ class WorkerProcess {
   // first served when others end.
   std::deque<Waiting> waiting_;
   os::MemoryWatch memory_;
-  ring::Timer memory_timer_;  // wakes the loop to look again
+  ring::Timer memory_timer_;  // these two wake the loop to look again
+  ring::Timer room_timer_;
   uint64_t memory_looked_ms_ = 0;
   bool memory_short_ = false;
   std::array<uint64_t, 4> told_ms_{};  // when it was last said that something is scarce

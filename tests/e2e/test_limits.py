@@ -7,6 +7,7 @@ over, the connection limit, used-up descriptors, idle connections by the thousan
 import contextlib
 import os
 import resource
+import signal
 import socket
 import threading
 
@@ -16,7 +17,7 @@ from support.backends import Backend, Deaf, LineServer, closed_port
 from support.clients import Dialog, curl
 from support.demo import DemoServer
 from support.leftovers import leaving_nothing
-from support.process import resident_kib
+from support.process import alive, resident_kib
 from support.sanitizers import needs_no_descriptors
 from support.tls import connect, cut_off, read_exactly, read_to_end
 from support.waiting import scale, wait_for
@@ -178,7 +179,6 @@ def test_at_the_connection_limit_accepting_stops_and_resumes(postern):
         threads = [threading.Thread(target=visit, daemon=True) for _ in range(clients)]
         for thread in threads:
             thread.start()
-        # Each of the two workers takes its half.
         wait_for(lambda: len(greeted) == limit, "the limit to be reached")
         assert postern.total("accept_paused") >= 2
         # Who waits costs nothing: a spinning worker would use the whole second.
@@ -192,6 +192,51 @@ def test_at_the_connection_limit_accepting_stops_and_resumes(postern):
         for thread in threads:
             thread.join()
         assert not failures and greeted == [b"* OK server\r\n"] * clients
+        postern.wait_idle()
+
+
+def test_the_connection_limit_is_exact_over_the_workers(postern):
+    """Whichever of them the clients come to: none waits while there is room, and none is too many."""
+    limit = 5
+    postern.config["limits"]["connections"] = limit
+    with LineServer() as server:
+        port = postern.serve(server.server, handshake_timeout="200s")
+        postern.start()
+        context = postern.authority.context()
+        for _ in range(scale(10, 4)):
+            with contextlib.ExitStack() as stack:
+                for _ in range(limit):
+                    client = stack.enter_context(connect(port, context))
+                    assert client.recv(1000) == b"* OK server\r\n"
+                waiting = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(6)]
+                wait_for(lambda: postern.lines("connection limit reached"), "the limit to be noticed")
+                assert postern.total("connections") == limit
+                # With one place more there is one connection more, wherever it is.
+                client.close()
+                wait_for(lambda: server.accepted and postern.total("handshaking") == 1, "the next one to be taken")
+                assert postern.total("connections") == limit
+                for sock in waiting:
+                    sock.close()
+            postern.wait_idle()
+
+
+def test_places_of_a_killed_worker_are_free_again(postern):
+    limit = 6
+    postern.config["limits"].update({"connections": limit, "handshakes": limit})
+    with LineServer() as server:
+        port = postern.serve(server.server, handshake_timeout="200s")
+        postern.start()
+        context = postern.authority.context()
+        with contextlib.ExitStack() as stack:
+            for _ in range(limit):
+                assert stack.enter_context(connect(port, context)).recv(1000)
+            victim = max(postern.workers(), key=lambda worker: worker["connections"])
+            os.kill(victim["pid"], signal.SIGKILL)
+            wait_for(lambda: not alive(victim["pid"]), "the worker to be gone")
+            wait_for(lambda: all(worker["state"] == "serving" for worker in postern.workers()), "its successor")
+            for _ in range(victim["connections"]):
+                assert stack.enter_context(connect(port, context)).recv(1000)
+            assert postern.total("connections") == limit
         postern.wait_idle()
 
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -51,15 +52,28 @@ class AdmissionHold {
   AdmissionHold& operator=(AdmissionHold&& other) noexcept;
   ~AdmissionHold() { Release(); }
   void Release();
+  // The connection is no longer one of the handshakes in progress.
+  void EndHandshake();
 
  private:
   friend class Admission;
+  void ReleaseSlots();
   enum Slot : uint8_t { kListener, kAddress, kAddressHere, kSlots };
   static constexpr uint32_t kNone = shm::AddressTable::kNoSlot;
 
   Admission* admission_ = nullptr;
   std::array<uint32_t, kSlots> slots_{kNone, kNone, kNone};
+  bool connection_ = false;  // counted among all connections ...
+  bool handshake_ = false;   // ... and handshakes
 };
+
+// What all workers together may have, and this one's share of it.
+struct MachineLimits {
+  uint32_t connections = 0;
+  uint32_t handshakes = 0;  // 0: no limit
+  uint32_t workers = 1;
+};
+enum class MachineRoom : uint8_t { kYes, kConnectionsFull, kHandshakesFull };
 
 class Admission {
  public:
@@ -74,6 +88,15 @@ class Admission {
                         AdmissionHold& hold);
   Refusal EnterAddress(const generation::Settings& settings, uint32_t listener,
                        const os::SocketAddress& client, AdmissionHold& hold);
+
+  // EnterMachine takes a place among all connections and one among all handshakes, or neither. When
+  // it cannot, the client waits: call it again in some milliseconds, as other workers give places
+  // up without a word; and StopWaiting when no client waits any more.
+  MachineRoom EnterMachine(const MachineLimits& limits, AdmissionHold& hold);
+  void StopWaiting();
+  // What all workers together have, and how many places are left to them.
+  uint32_t InAll(shm::Total total) const { return table_.Sum(total); }
+  size_t MachinePlaces(const MachineLimits& limits) const;
 
   // Refused counts a refusal and has it logged: for each address a line a minute, and not more than
   // a few lines a second in all; the others are counted in a line that follows.
@@ -90,6 +113,7 @@ class Admission {
   void TellUnlogged();
   uint32_t Enter(const shm::AddressKey& key);
   void Leave(uint32_t& slot);
+  bool TakePlace(shm::Total total, uint32_t most, const MachineLimits& limits, uint64_t ours);
   uint32_t RefusalsToTell(const os::SocketAddress& client, Refusal refusal);
 
   shm::AddressTable& table_;
@@ -100,6 +124,7 @@ class Admission {
   uint64_t lines_since_ms_ = 0;  // when the current second of lines began
   uint32_t lines_ = 0;           // in it
   uint64_t unlogged_ = 0;
+  bool waiting_ = false;  // counted in Total::kWaiting
 };
 
 }  // namespace postern::session

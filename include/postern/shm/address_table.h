@@ -1,7 +1,7 @@
 // AddressTable: what all workers together know of client addresses: connections held now, new ones
 // per second, failures and the pause they brought. One table in shared memory, of fixed size; it
 // lives as long as the master, across reloads and the deaths of workers. Layout version 2,
-// 2026-11-29 (1 had listeners among the addresses); described in docs/limits.md.
+// 2026-11-29 (1 had listeners among the addresses, and no totals); described in docs/limits.md.
 //
 // There is no lock that a killed worker could leave held. Each count of connections has one writer:
 // its worker, and when that is dead the master, which sets it to zero (Forget).
@@ -48,6 +48,14 @@ struct PenaltyRule {
   uint64_t most_ms = 0;    // ... up to this. After so long without failures all is forgotten
 };
 
+// What all workers have together, whoever the clients are.
+enum class Total : uint8_t {
+  kConnections,
+  kHandshakes,
+  kWaiting,  // workers that have less than their share and wait for a place that others give up
+};
+inline constexpr uint32_t kTotals = static_cast<uint32_t>(Total::kWaiting) + 1;
+
 class AddressSlots;  // private to src/shm
 struct SlotSet;
 
@@ -84,6 +92,12 @@ class AddressTable {
   // NoteRefusal counts a refusal. It returns how many there have been since a log line was last
   // due, once per `every_ms`; else 0.
   uint32_t NoteRefusal(uint32_t slot, uint64_t every_ms, uint64_t now_ms);
+
+  // Add counts one more of a total and returns the sum of all workers, ours included: as with
+  // Connections, who compares it with a limit lets no more in than that. Take undoes an Add.
+  uint32_t Add(Total total);
+  void Take(Total total);
+  uint32_t Sum(Total total) const;
 
  private:
   std::optional<uint32_t> Find(uint64_t tag, const SlotSet& set);

@@ -102,6 +102,70 @@ TEST_CASE("admission: connections of a listener, and of an address to it") {
   CHECK(site.there.EnterListener(*site.settings, 0, a) == Refusal::kNone);
 }
 
+TEST_CASE("admission: places of the machine are exact over its workers") {
+  Site site({});
+  const MachineLimits limits{.connections = 3, .handshakes = 2, .workers = 2};
+  AdmissionHold a, b, c, d;
+  CHECK(site.here.MachinePlaces(limits) == 2);
+  CHECK(site.here.EnterMachine(limits, a) == MachineRoom::kYes);
+  CHECK(site.there.EnterMachine(limits, b) == MachineRoom::kYes);
+  CHECK(site.here.MachinePlaces(limits) == 0);
+  CHECK(site.here.EnterMachine(limits, c) == MachineRoom::kHandshakesFull);
+  CHECK(site.here.InAll(shm::Total::kConnections) == 2);  // nothing is left of the attempt
+  a.EndHandshake();
+  a.EndHandshake();
+  CHECK(site.there.EnterMachine(limits, c) == MachineRoom::kYes);
+  b.EndHandshake();
+  CHECK(site.here.EnterMachine(limits, d) == MachineRoom::kConnectionsFull);
+  AdmissionHold moved = std::move(a);
+  a.Release();
+  CHECK(site.here.EnterMachine(limits, d) == MachineRoom::kConnectionsFull);
+  moved.Release();
+  CHECK(site.here.EnterMachine(limits, d) == MachineRoom::kYes);
+  for (AdmissionHold* hold : {&b, &c, &d}) hold->Release();
+  CHECK(site.there.InAll(shm::Total::kConnections) == 0);
+  CHECK(site.there.InAll(shm::Total::kHandshakes) == 0);
+}
+
+TEST_CASE("admission: who is refused is one of the machine's until the connection ends") {
+  Site site({.connections = 1});
+  const MachineLimits limits{.connections = 9, .handshakes = 0, .workers = 2};
+  AdmissionHold a, b;
+  REQUIRE(site.Enter(site.here, "192.0.2.1", a) == Refusal::kNone);
+  // Behind a PROXY header the address comes when the connection has its place.
+  REQUIRE(site.here.EnterMachine(limits, b) == MachineRoom::kYes);
+  CHECK(site.Enter(site.here, "192.0.2.1", b) == Refusal::kAddressFull);
+  CHECK(site.here.InAll(shm::Total::kConnections) == 1);
+  b.Release();
+  CHECK(site.here.InAll(shm::Total::kConnections) == 0);
+}
+
+TEST_CASE("admission: a worker with less than its share goes first") {
+  Site site({});
+  shm::WorkerCounters counters;  // of the other worker
+  Admission there(site.tables[1], counters, site.timers, site.now_ms);
+  const MachineLimits limits{.connections = 4, .handshakes = 0, .workers = 2};
+  AdmissionHold holds[4];
+  for (AdmissionHold& hold : holds) {
+    REQUIRE(site.here.EnterMachine(limits, hold) == MachineRoom::kYes);
+    site.counters.connections.Add();
+  }
+  AdmissionHold more, waits;
+  CHECK(there.EnterMachine(limits, waits) == MachineRoom::kConnectionsFull);
+  // A place is given up where there are more than the share: it is for the one that waits.
+  holds[0].Release();
+  site.counters.connections.Subtract();
+  CHECK(site.here.EnterMachine(limits, more) == MachineRoom::kConnectionsFull);
+  CHECK(there.EnterMachine(limits, waits) == MachineRoom::kYes);
+  counters.connections.Add();
+  there.StopWaiting();
+  // Nobody waits: whoever comes has it.
+  holds[1].Release();
+  site.counters.connections.Subtract();
+  CHECK(site.here.EnterMachine(limits, more) == MachineRoom::kYes);
+  for (AdmissionHold& hold : holds) hold.Release();
+}
+
 TEST_CASE("admission: lists of networks") {
   Site site({.connections = 1}, {.allow = Networks({"192.0.2.0/24", "2001:db8::/32"}),
                                  .deny = Networks({"192.0.2.128/25"})});

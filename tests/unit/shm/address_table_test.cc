@@ -163,6 +163,22 @@ TEST_CASE("address table: listeners are counted however many addresses there are
   CHECK(table.Enter(AddressKey::OfListener("new"), kNow) == old);
 }
 
+TEST_CASE("address table: totals of all workers, without what the dead had") {
+  Tables tables(kOneSet, 3);
+  CHECK(tables.views[0].Add(Total::kConnections) == 1);
+  CHECK(tables.views[1].Add(Total::kConnections) == 2);
+  CHECK(tables.views[1].Add(Total::kConnections) == 3);
+  CHECK(tables.views[2].Add(Total::kHandshakes) == 1);
+  CHECK(tables.views[2].Sum(Total::kConnections) == 3);
+  tables.master.Forget(1);
+  CHECK(tables.views[2].Sum(Total::kConnections) == 1);
+  CHECK(tables.views[2].Sum(Total::kHandshakes) == 1);
+  tables.views[0].Take(Total::kConnections);
+  tables.views[0].Take(Total::kConnections);  // one too many, as after a worker that wrote here
+  CHECK(tables.views[0].Sum(Total::kConnections) == 0);
+  CHECK(tables.master.Look(kNow).used == 0);
+}
+
 TEST_CASE("address table: who has to pause is forgotten last, and a new address begins anew") {
   Tables tables(kOneSet, 1);
   AddressTable& table = tables.views[0];
