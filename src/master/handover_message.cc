@@ -66,6 +66,7 @@ bool Known(uint32_t type) {
     case HandoverType::kControl:
     case HandoverType::kElder:
     case HandoverType::kEnd:
+    case HandoverType::kSessionIds:
     case HandoverType::kHere:
     case HandoverType::kServing:
     case HandoverType::kRefused:

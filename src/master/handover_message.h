@@ -25,9 +25,10 @@ enum class HandoverType : uint32_t {
   kControl = 4,     // the listening control socket, at the path `text`
   kElder = 5,       // the channel to process `number`, which an earlier upgrade retired
   kEnd = 6,         // that was all
+  kSessionIds = 7,  // the region of sessions by ID
 
-  // The new process: it runs (first of all); every worker serves; it will not serve, for the
-  // reasons in `text`, one line each.
+  // The new process: it runs (first of all); every worker serves, and `number` says what is common
+  // to both now (kSharesSessionIds); it will not serve, for the reasons in `text`, one line each.
   kHere = 16,
   kServing = 17,
   kRefused = 18,
@@ -45,6 +46,10 @@ enum class HandoverType : uint32_t {
   // From a retired process: it still holds `number` connections.
   kHolding = 37,
 };
+
+// Of kServing: the region of sessions by ID is the new process's to wipe. Who knows nothing of it
+// says nothing, and the old process wipes it.
+inline constexpr uint64_t kSharesSessionIds = 1;
 
 // An entry of kSockets.
 struct HandoverSocket {

@@ -52,6 +52,9 @@ Status TakeMessage(HandoverMessage& message, Inheritance& inheritance) {
       inheritance.ticket_keys = std::move(first);
       inheritance.tickets_rotated_ms = message.number;
       return {};
+    case HandoverType::kSessionIds:
+      inheritance.session_ids = std::move(first);
+      return {};
     case HandoverType::kPidFile:
       inheritance.pid_file = {message.text, std::move(first)};
       return {};

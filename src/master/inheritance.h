@@ -36,6 +36,7 @@ struct Inheritance {
   pid_t predecessor_pid = 0;
   os::UniqueFd ticket_keys;
   uint64_t tickets_rotated_ms = 0;
+  os::UniqueFd session_ids;
   File pid_file;  // locked
   File control;   // listening
   std::vector<Elder> elders;

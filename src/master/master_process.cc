@@ -154,6 +154,28 @@ Status MasterProcess::MakeTickets(const shm::TicketKeyList& ticket_keys) {
   return {};
 }
 
+// A predecessor's region is shared with it: its workers go on to look into it, and it stays as it
+// is should nothing come of this process. (TakeOver makes it ours.)
+Status MasterProcess::MakeSessionIds() {
+  const config::SessionCache& wanted = config_.session_cache;
+  os::UniqueFd theirs = std::move(options_.inheritance.session_ids);
+  if (theirs.valid()) {
+    auto inherited = shm::SessionIdCacheMaster::FromFd(std::move(theirs));
+    if (inherited && inherited->slots() == shm::SessionIdCacheMaster::SlotsFor(wanted.entries)) {
+      session_ids_.emplace(std::move(*inherited));
+      shares_session_ids_ = true;
+      return {};
+    }
+    LogLine(LogLevel::kNotice, "sessions by ID not inherited")
+        .Field("reason", inherited ? "[session_cache] entries asks for another size"
+                                   : inherited.error().what);
+  }
+  auto made = shm::SessionIdCacheMaster::Create(wanted.entries, wanted.lifetime_s);
+  if (!made) return std::unexpected(made.error());
+  session_ids_.emplace(std::move(*made));
+  return {};
+}
+
 Status MasterProcess::MakeWorkers(const os::Identity& identity,
                                   const shm::TicketKeyList& ticket_keys) {
   identity_ = identity;
@@ -163,10 +185,7 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity,
   auto addresses = shm::AddressTableMaster::Create(config_.limits.addresses, workers);
   if (!addresses) return std::unexpected(addresses.error());
   addresses_ = std::move(*addresses);
-  auto session_ids = shm::SessionIdCacheMaster::Create(config_.session_cache.entries,
-                                                       config_.session_cache.lifetime_s);
-  if (!session_ids) return std::unexpected(session_ids.error());
-  session_ids_.emplace(std::move(*session_ids));
+  if (Status made = MakeSessionIds(); !made) return made;
   auto rollout = Rollout::Create();
   if (!rollout) return std::unexpected(rollout.error());
   rollout_ = std::move(*rollout);
@@ -233,7 +252,8 @@ void MasterProcess::Started(const Status& status) {
   stage_ = Stage::kServing;
   LogServing();
   TellServing();
-  options_.inheritance.predecessor.Send(HandoverType::kServing);
+  options_.inheritance.predecessor.Send(HandoverType::kServing,
+                                        shares_session_ids_ ? kSharesSessionIds : 0);
   watch_->Follow(config_, first_watched_state_);
   for (Reloader::Answer& answer : std::exchange(early_reloads_, {})) {
     reloader_->Request(std::move(answer), os::MonotonicMs(), "an order before the start");

@@ -68,6 +68,7 @@ class MasterProcess {
   Status MakeControl();
   Status MakeWorkers(const os::Identity& identity, const shm::TicketKeyList& ticket_keys);
   Status MakeTickets(const shm::TicketKeyList& ticket_keys);
+  Status MakeSessionIds();
   worker::Start StartTemplate(const config::Config& config) const;
   void Started(const Status& status);
   void LogServing() const;
@@ -154,6 +155,7 @@ class MasterProcess {
   std::optional<shm::TicketKeyMaster> tickets_;
   std::optional<shm::AddressTableMaster> addresses_;
   std::optional<shm::SessionIdCacheMaster> session_ids_;
+  bool shares_session_ids_ = false;  // with the predecessor
   std::unique_ptr<Rollout> rollout_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<Reloader> reloader_;

@@ -112,6 +112,7 @@ void MasterProcess::SendInheritance(HandoverChannel& channel) const {
     keys.number = tickets_rotated_ms_;
     channel.Send(keys, {tickets_->fd()});
   }
+  SendFile(channel, HandoverType::kSessionIds, {}, session_ids_->fd());
   SendFile(channel, HandoverType::kPidFile, pid_file_.path(), pid_file_.fd());
   if (control_ != nullptr) {
     SendFile(channel, HandoverType::kControl, config_.process.control_socket, control_->listener());
@@ -156,6 +157,7 @@ void MasterProcess::UpgradeFailed(const std::string& reason) {
 void MasterProcess::Retire() {
   successor_ = std::move(upgrade_->channel());
   successor_pid_ = upgrade_->pid();
+  if ((upgrade_->shares() & kSharesSessionIds) != 0) session_ids_->HandOver();
   upgrade_.reset();
   LogLine(LogLevel::kNotice, "retired")
       .Field("by", upgrade_by_)
@@ -247,6 +249,8 @@ void MasterProcess::TakeOver() {
   }
   inheritance.elders.clear();
   inheritance.ticket_keys.Reset();
+  session_ids_->Own();
+  session_ids_->SetLifetime(config_.session_cache.lifetime_s);
   elders_.Add(inheritance.predecessor_pid, std::exchange(inheritance.predecessor, {}));
   TakeOverFiles();
   LogLine(LogLevel::kNotice, "taken over").Field("predecessor", inheritance.predecessor_pid);

@@ -94,6 +94,7 @@ void Upgrade::Take(const HandoverMessage& message, uint64_t now_ms) {
     deadline_ms_ = now_ms + serve_timeout_ms_;
   } else if (message.type == HandoverType::kServing) {
     state_ = State::kServing;
+    shares_ = message.number;
     deadline_ms_.reset();
   } else if (message.type == HandoverType::kRefused) {
     Fail(message.text);

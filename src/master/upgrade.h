@@ -38,6 +38,8 @@ class Upgrade {
   HandoverChannel& channel() { return channel_; }
   pid_t pid() const { return pid_; }
   State state() const { return state_; }
+  // kServing: what came with that word.
+  uint64_t shares() const { return shares_; }
   // kFailed: why, lines for the administrator.
   const std::string& reason() const { return reason_; }
 
@@ -60,6 +62,7 @@ class Upgrade {
   HandoverChannel channel_;
   State state_ = State::kStarting;
   bool here_ = false;
+  uint64_t shares_ = 0;
   std::optional<uint64_t> deadline_ms_;
   std::string reason_;
 };

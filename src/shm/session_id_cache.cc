@@ -168,8 +168,12 @@ bool Sealed(const SlotContent& content) {
          std::memcmp(content.digest.data(), digest.data(), content.digest.size()) == 0;
 }
 
+uint32_t SessionIdCacheMaster::SlotsFor(uint32_t entries) {
+  return entries == 0 ? 0 : std::bit_ceil(std::max<uint32_t>(entries, kSetSlots));
+}
+
 Result<SessionIdCacheMaster> SessionIdCacheMaster::Create(uint32_t entries, uint64_t lifetime_s) {
-  const uint64_t slots = entries == 0 ? 0 : std::bit_ceil(std::max<uint64_t>(entries, kSetSlots));
+  const uint64_t slots = SlotsFor(entries);
   auto fd =
       os::MakeShared("postern-sessions", sizeof(SessionIdHeader) + slots * sizeof(SessionSlot));
   if (!fd) return std::unexpected(fd.error());
@@ -192,12 +196,13 @@ Result<SessionIdCacheMaster> SessionIdCacheMaster::FromFd(os::UniqueFd fd) {
   SessionIdCacheMaster master;
   master.fd_ = std::move(fd);
   master.mapping_ = std::move(*mapping);
+  master.owned_ = false;
   return master;
 }
 
 SessionIdCacheMaster::~SessionIdCacheMaster() {
   // Workers may still be at it. The header stays, and with it their bounds.
-  if (!mapping_.valid() || handed_over_) return;
+  if (!mapping_.valid() || !owned_) return;
   const MutableBytes slots = mapping_.mutable_bytes().subspan(sizeof(SessionIdHeader));
   OPENSSL_cleanse(slots.data(), slots.size());
 }

@@ -7,6 +7,7 @@ workers, bound as tickets are; how many tickets there are; and that who has lost
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 
@@ -86,6 +87,50 @@ def test_session_id_outlives_reloads_and_workers(postern, authority, server):
         kill_worker(postern)
         resumes_on_every_worker(postern, port, context, session)
     assert counts(postern)["stores"] == 1
+
+
+def test_session_id_outlives_upgrades(postern, authority, server):
+    port = postern.serve(server.server)
+    postern.start()
+    context = ticketless(authority)
+    session = visit(port, context)[1]
+    for _ in range(2):
+        postern.upgrade()
+        resumes_on_every_worker(postern, port, context, session)
+        # The old master ends, and leaves the sessions to the new one.
+        postern.retired[-1].wait()
+        resumes_on_every_worker(postern, port, context, session)
+    assert counts(postern)["stores"] == 1
+    assert not postern.lines("sessions by ID not inherited")
+
+
+def test_session_ids_outlive_an_upgrade_that_fails(postern, authority, server):
+    port = postern.serve(server.server)
+    postern.start()
+    context = ticketless(authority)
+    session = visit(port, context)[1]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        # The new process gets as far as to have the sessions: addresses come after them.
+        postern.add_listener("busy", backend="test", port=other.getsockname()[1])
+        postern.write()
+        answer = postern.command("upgrade")
+        assert answer.status == 1 and "nothing has changed" in answer.text
+    resumes_on_every_worker(postern, port, context, session)
+
+
+def test_another_size_makes_a_new_cache_at_an_upgrade(postern, authority, server):
+    port = postern.serve(server.server)
+    postern.start()
+    context = ticketless(authority)
+    session = visit(port, context)[1]
+    postern.config["session_cache"] = {"entries": 64}
+    postern.write()
+    postern.upgrade()
+    assert counts(postern)["slots"] == 64
+    assert postern.wait_for_lines("sessions by ID not inherited")
+    resumed, fresh = visit(port, context, session)
+    assert not resumed
+    resumes_on_every_worker(postern, port, context, fresh)
 
 
 def test_killing_workers_at_work_leaves_the_cache_good(postern, authority, server):

@@ -1,6 +1,7 @@
 // Sessions of clients without tickets (RFC 5246 section 7.3), kept by session ID in memory that all
-// workers share and that lives as long as the master. Layout version 1, 2026-11-23; described in
-// docs/session-ids.md. What a back end's servers give us is elsewhere: tls/session_cache.h.
+// workers share and that lives as long as there is a master. Layout version 1, 2026-11-23;
+// described in docs/session-ids.md. What a back end's servers give us is elsewhere:
+// tls/session_cache.h.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,7 @@ inline constexpr size_t kSessionId = 32;  // octets at most (RFC 5246 section 7.
 // it is seldom kept.
 inline constexpr size_t kStoredSession = 440;
 
-// Since the master's start, all workers together.
+// Since the region was made, all workers together.
 struct SessionIdCounts {
   uint64_t hits = 0;       // looked for and found
   uint64_t misses = 0;     // looked for in vain: unknown, too old, or evicted
@@ -35,11 +36,13 @@ class SessionIdCacheMaster {
   // Makes a region for `entries` sessions (rounded up to a power of two; 0: for none), locked and
   // kept out of core dumps.
   static Result<SessionIdCacheMaster> Create(uint32_t entries, uint64_t lifetime_s);
-  // FromFd takes over a region that another master of this layout has made.
+  // How many Create makes for so many entries.
+  static uint32_t SlotsFor(uint32_t entries);
+  // FromFd takes part in a region that another master of this layout has made and owns, until Own.
   static Result<SessionIdCacheMaster> FromFd(os::UniqueFd fd);
   SessionIdCacheMaster(SessionIdCacheMaster&&) noexcept = default;
   SessionIdCacheMaster& operator=(SessionIdCacheMaster&&) = delete;
-  ~SessionIdCacheMaster();  // wipes the sessions, unless they were handed over
+  ~SessionIdCacheMaster();  // wipes the sessions, if they are its own
 
   // The descriptor that workers map, and that a successor is given.
   int fd() const { return fd_.get(); }
@@ -48,14 +51,15 @@ class SessionIdCacheMaster {
   void SetLifetime(uint64_t lifetime_s);
   uint32_t slots() const;
   SessionIdCounts Counts() const;
-  // The region has another owner now: it is not wiped when this one goes.
-  void HandOver() { handed_over_ = true; }
+  // The region has another owner now, or has this one: who wipes it when it goes.
+  void HandOver() { owned_ = false; }
+  void Own() { owned_ = true; }
 
  private:
   SessionIdCacheMaster() = default;
   os::UniqueFd fd_;
   os::Mapping mapping_;
-  bool handed_over_ = false;
+  bool owned_ = true;
 };
 
 // SessionIdCache is a worker's view. Nothing in it waits: a slot that is being written is left

@@ -61,6 +61,7 @@ TEST_CASE("inheritance: everything that is sent arrives", "[handover]") {
   sockets.sockets.push_back({address, true});
   handover.old_end.Send(sockets, {socket->get()});
   SendFile(handover.old_end, HandoverType::kTicketKeys, "");
+  SendFile(handover.old_end, HandoverType::kSessionIds, "");
   SendFile(handover.old_end, HandoverType::kPidFile, "/run/pid");
   SendFile(handover.old_end, HandoverType::kControl, "/run/control");
   SendFile(handover.old_end, HandoverType::kElder, "");
@@ -73,6 +74,7 @@ TEST_CASE("inheritance: everything that is sent arrives", "[handover]") {
   CHECK(inheritance->sockets[0].bound == os::LocalAddress(socket->get()));
   CHECK(inheritance->sockets[0].reuse_port);
   CHECK(inheritance->ticket_keys.valid());
+  CHECK(inheritance->session_ids.valid());
   CHECK(inheritance->tickets_rotated_ms == 9);
   CHECK(inheritance->pid_file.path == "/run/pid");
   CHECK(inheritance->pid_file.fd.valid());

@@ -203,6 +203,14 @@ TEST_CASE("session IDs: the owner wipes them, or hands them over", "[shm][sessio
   const os::UniqueFd kept(::fcntl(master->fd(), F_DUPFD_CLOEXEC, 0));
   std::optional<SessionIdCacheMaster> successor =
       SessionIdCacheMaster::FromFd(os::UniqueFd(::fcntl(master->fd(), F_DUPFD_CLOEXEC, 0))).value();
+  // Until it owns the region a successor that goes leaves all as it was.
+  successor.reset();
+  CHECK(FindIn(cache, MakeId(0, 1)) == SessionFor(1));
+  successor.emplace(
+      SessionIdCacheMaster::FromFd(os::UniqueFd(::fcntl(master->fd(), F_DUPFD_CLOEXEC, 0)))
+          .value());
+  CHECK(successor->slots() == SessionIdCacheMaster::SlotsFor(33));
+  successor->Own();
   master->HandOver();
   master.reset();
   CHECK(FindIn(cache, MakeId(0, 1)) == SessionFor(1));
