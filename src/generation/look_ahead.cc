@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -70,13 +71,20 @@ std::vector<Looked> LookAhead(const std::vector<CertificateFiles>& files,
                               const std::vector<StoredPtr>& known) {
   std::vector<Looked> looked(files.size());
   std::atomic<size_t> next{0};
+  std::atomic<bool> without_memory{false};
   const auto work = [&] {
-    pki::KnownCertificates certificates;
-    for (;;) {
-      const size_t first = next.fetch_add(kPairsAtOnce);
-      if (first >= files.size()) return;
-      const size_t end = std::min(files.size(), first + kPairsAtOnce);
-      for (size_t i = first; i < end; ++i) looked[i] = Look(files[i], known[i].get(), certificates);
+    try {
+      pki::KnownCertificates certificates;
+      for (;;) {
+        const size_t first = next.fetch_add(kPairsAtOnce);
+        if (first >= files.size() || without_memory.load()) return;
+        const size_t end = std::min(files.size(), first + kPairsAtOnce);
+        for (size_t i = first; i < end; ++i) {
+          looked[i] = Look(files[i], known[i].get(), certificates);
+        }
+      }
+    } catch (const std::bad_alloc&) {
+      without_memory.store(true);
     }
   };
   const BlockSignals blocked;
@@ -87,6 +95,7 @@ std::vector<Looked> LookAhead(const std::vector<CertificateFiles>& files,
     // Those that there are do it all; without any, every pair goes the long way.
   }
   threads.clear();
+  if (without_memory.load()) throw std::bad_alloc();  // to whoever asked for it all
   return looked;
 }
 

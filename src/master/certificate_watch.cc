@@ -43,11 +43,11 @@ Result<std::unique_ptr<CertificateWatch>> CertificateWatch::Create(Options optio
       new CertificateWatch(std::move(options), std::move(*looker)));
 }
 
-void CertificateWatch::Follow(const config::Config& config, uint64_t state) {
-  if (!config.certificates.watch) return Stop();
+void CertificateWatch::Follow(ConfigPtr config, uint64_t state) {
+  if (!config->certificates.watch) return Stop();
   on_ = true;
   ++epoch_;
-  config_ = std::make_shared<const config::Config>(config);
+  config_ = std::move(config);
   loaded_state_ = state;
   look_ms_ = 0;  // at once: it says what to watch, and what has changed meanwhile
 }
@@ -156,9 +156,13 @@ void CertificateWatch::Lost(int watch, uint64_t now_ms) {
 // --- Looks ---
 
 void CertificateWatch::StartLook(uint64_t now_ms) {
-  const Status started = looker_.Start([plan = options_.plan, config = config_, epoch = epoch_] {
-    return Look{epoch, plan(*config)};
-  });
+  const Status started = looker_.Start(
+      [plan = options_.plan, config = config_, epoch = epoch_] {
+        return Look{epoch, plan(*config)};
+      },
+      [epoch = epoch_] {
+        return Look{epoch, std::nullopt};
+      });
   look_ms_.reset();
   if (started) return;
   LogLine(LogLevel::kError, "certificate files not looked at")
@@ -167,15 +171,21 @@ void CertificateWatch::StartLook(uint64_t now_ms) {
 }
 
 void CertificateWatch::Looked(Look look, uint64_t now_ms) {
-  Apply(look.plan);
+  if (!look.plan) {
+    LogLine(LogLevel::kError, "certificate files not looked at").Field("reason", "no memory");
+    look_ms_ = now_ms + kWatchLookMs;
+    return;
+  }
+  const WatchPlan& plan = *look.plan;
+  Apply(plan);
   if (!loaded_state_) {
-    loaded_state_ = look.plan.state;  // after a refusal, which is tried again in any case
-  } else if (*loaded_state_ != look.plan.state) {
-    loaded_state_ = look.plan.state;
+    loaded_state_ = plan.state;  // after a refusal, which is tried again in any case
+  } else if (*loaded_state_ != plan.state) {
+    loaded_state_ = plan.state;
     Changed("(found by a look)", now_ms);
   }
   const uint64_t pause_ms =
-      std::max(polling_ ? kWatchPollMs : kWatchLookMs, look.plan.took_ms * kWatchLookShare);
+      std::max(polling_ ? kWatchPollMs : kWatchLookMs, plan.took_ms * kWatchLookShare);
   // What changed between the look and the watch of a directory is seen by one more look.
   const uint64_t next_ms = added_ ? now_ms : now_ms + pause_ms;
   look_ms_ = std::min(look_ms_.value_or(next_ms), next_ms);

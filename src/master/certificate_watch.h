@@ -51,7 +51,7 @@ class CertificateWatch {
 
   // Follow watches what `config` names from now on, or nothing when it does not ask for it. `state`
   // is that of the files before they were read for what serves.
-  void Follow(const config::Config& config, uint64_t state);
+  void Follow(ConfigPtr config, uint64_t state);
   // Stop ends all watching.
   void Stop();
 
@@ -73,7 +73,7 @@ class CertificateWatch {
   };
   struct Look {
     uint64_t epoch = 0;
-    WatchPlan plan;
+    std::optional<WatchPlan> plan;  // nothing when there was no memory for it
   };
 
   CertificateWatch(Options options, Background<Look> looker)
@@ -94,7 +94,7 @@ class CertificateWatch {
 
   Options options_;
   Background<Look> looker_;
-  std::shared_ptr<const config::Config> config_;
+  ConfigPtr config_;
   bool on_ = false;
   bool reloading_ = false;
   std::optional<FilesReload> outcome_;    // of the reload that has ended

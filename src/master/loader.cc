@@ -48,6 +48,11 @@ void NameListeners(std::vector<config::Listener>& listeners) {
 
 }  // namespace
 
+Error WithoutMemory() {
+  return {"there is not enough memory for the new generation beside the one that serves",
+          "give Postern more memory (its limits, its control group, the machine), or restart it"};
+}
+
 LoadOutcome LoadGeneration(const std::string& config_path, const LoadRequest& request) {
   // The lists of files and candidates of many certificates are larger than what stays of them, and
   // what the master holds at a fork its workers hold, too.

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <expected>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +14,8 @@
 #include "postern/shm/ticket_key_files.h"
 
 namespace postern::master {
+
+using ConfigPtr = std::shared_ptr<const config::Config>;
 
 struct LoadedGeneration {
   config::Config config;
@@ -30,7 +32,7 @@ struct LoadRequest {
   uint64_t number = 0;
   // Set: the configuration is this one, and only the files that it names are looked at
   // (generation::Occasion::kWatch).
-  std::optional<config::Config> keep = {};
+  ConfigPtr keep = {};
   // At a start: another process serves, whose place this one takes.
   bool succeeding = false;
 };
@@ -43,5 +45,8 @@ struct LoadRequest {
 LoadOutcome LoadGeneration(const std::string& config_path, const LoadRequest& request);
 
 using Loader = Background<LoadOutcome>;
+
+// WithoutMemory is why a reload is refused for which there is not enough of it.
+Error WithoutMemory();
 
 }  // namespace postern::master

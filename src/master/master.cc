@@ -15,6 +15,7 @@
 
 #include "master/inheritance.h"
 #include "master/master_process.h"
+#include "master/shortage.h"
 #include "postern/base/log.h"
 #include "postern/os/capabilities.h"
 #include "postern/os/process.h"
@@ -95,6 +96,7 @@ int RunMaster(const std::string& config_path) {
     inheritance->Refuse(first.error());
     return Refuse(first.error());
   }
+  OutliveShortages();
   std::vector<Error> faults;
   std::unique_ptr<MasterProcess> master = MasterProcess::Create(
       Options(config_path, std::move(*inheritance)), std::move(*first), faults);

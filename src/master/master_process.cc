@@ -40,7 +40,7 @@ bool Note(const Status& status, std::vector<Error>& faults) {
 
 MasterProcess::MasterProcess(MasterOptions options, LoadedGeneration& first)
     : options_(std::move(options)),
-      config_(std::move(first.config)),
+      config_(std::make_shared<const config::Config>(std::move(first.config))),
       started_ms_(os::MonotonicMs()),
       tickets_rotated_ms_(started_ms_),
       log_(std::make_unique<MasterLog>()),
@@ -59,11 +59,11 @@ std::unique_ptr<MasterProcess> MasterProcess::Create(MasterOptions options, Load
 }
 
 bool MasterProcess::Make(LoadedGeneration& first, std::vector<Error>& faults) {
-  const Result<os::Identity> identity = WorkerIdentity(config_.process);
+  const Result<os::Identity> identity = WorkerIdentity(config_->process);
   if (!identity) faults.push_back(identity.error());
-  Result<LogTarget> target = OpenLog(config_.log);
+  Result<LogTarget> target = OpenLog(config_->log);
   if (!target) faults.push_back(target.error());
-  const Status empty_root = worker::EmptyRootPossible(config_);
+  const Status empty_root = worker::EmptyRootPossible(*config_);
   empty_root_ = empty_root.has_value();
   if (!Note(MakeFiles(), faults) || !faults.empty()) return false;
   if (!Note(MakeWorkers(*identity, first.ticket_keys), faults)) return false;
@@ -96,7 +96,7 @@ bool MasterProcess::Make(LoadedGeneration& first, std::vector<Error>& faults) {
 // The pid file comes first: its lock keeps a second master from everything else. What a predecessor
 // has is left to it until it retires (TakeOver).
 Status MasterProcess::MakeFiles() {
-  const config::Process& process = config_.process;
+  const config::Process& process = config_->process;
   const Inheritance::File& theirs = options_.inheritance.pid_file;
   if (!process.pid_file.empty() && !(theirs.fd.valid() && theirs.path == process.pid_file)) {
     if (Status made = os::MakeDirectories(DirectoryOf(process.pid_file), 0755); !made) return made;
@@ -112,7 +112,7 @@ Status MasterProcess::MakeFiles() {
 }
 
 Status MasterProcess::MakeControl() {
-  const config::Process& process = config_.process;
+  const config::Process& process = config_->process;
   const Inheritance::File& theirs = options_.inheritance.control;
   if (process.control_socket.empty()) return {};
   if (theirs.fd.valid() && theirs.path == process.control_socket) return {};
@@ -131,7 +131,7 @@ worker::Start MasterProcess::StartTemplate(const config::Config& config) const {
   start.gid = identity_.gid;
   start.buffers = config.limits.buffers;
   start.max_connections = config.limits.connections;
-  start.sandbox = config_.process.sandbox;
+  start.sandbox = config_->process.sandbox;
   start.empty_root = empty_root_;
   return start;
 }
@@ -157,7 +157,7 @@ Status MasterProcess::MakeTickets(const shm::TicketKeyList& ticket_keys) {
 // A predecessor's region is shared with it: its workers go on to look into it, and it stays as it
 // is should nothing come of this process. (TakeOver makes it ours.)
 Status MasterProcess::MakeSessionIds() {
-  const config::SessionCache& wanted = config_.session_cache;
+  const config::SessionCache& wanted = config_->session_cache;
   os::UniqueFd theirs = std::move(options_.inheritance.session_ids);
   if (theirs.valid()) {
     auto inherited = shm::SessionIdCacheMaster::FromFd(std::move(theirs));
@@ -181,8 +181,8 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity,
   identity_ = identity;
   if (Status made = MakeTickets(ticket_keys); !made) return made;
   const std::vector<int> cpus = os::AllowedCpus();
-  const uint32_t workers = WorkerCount(config_.process, cpus);
-  auto addresses = shm::AddressTableMaster::Create(config_.limits.addresses, workers);
+  const uint32_t workers = WorkerCount(config_->process, cpus);
+  auto addresses = shm::AddressTableMaster::Create(config_->limits.addresses, workers);
   if (!addresses) return std::unexpected(addresses.error());
   addresses_ = std::move(*addresses);
   if (Status made = MakeSessionIds(); !made) return made;
@@ -192,14 +192,14 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity,
 
   SupervisorOptions options;
   options.workers = workers;
-  if (config_.process.pin) options.cpus = cpus;
-  options.start = StartTemplate(config_);
+  if (config_->process.pin) options.cpus = cpus;
+  options.start = StartTemplate(*config_);
   options.control_page_fd = rollout_->control_page_fd();
   options.ticket_keys_fd = tickets_->fd();
   options.addresses_fd = addresses_->fd();
   options.bury = [this](uint32_t worker) { addresses_->Forget(worker); };
   options.session_ids_fd = session_ids_->fd();
-  options.start_timeout_ms = config_.prepare_timeout_ms;
+  options.start_timeout_ms = config_->prepare_timeout_ms;
   options.spawn = options_.spawn;
   options.log = [this] { return log_->ForWorkers(); };
   auto supervisor = Supervisor::Create(std::move(options), *rollout_);
@@ -207,11 +207,10 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity,
   supervisor_ = std::move(*supervisor);
   rollout_->set_supervisor(supervisor_.get());
 
-  auto reloader =
-      Reloader::Create(config_, supervisor_->size(), *rollout_, *log_, options_.load,
-                       [this](const LoadedGeneration& loaded, std::optional<LogTarget> target) {
-                         Adopt(loaded, std::move(target));
-                       });
+  auto reloader = Reloader::Create(
+      config_, supervisor_->size(), *rollout_, *log_, options_.load,
+      [this](const ConfigPtr& config, const LoadedGeneration& loaded,
+             std::optional<LogTarget> target) { Adopt(config, loaded, std::move(target)); });
   if (!reloader) return std::unexpected(reloader.error());
   reloader_ = std::move(*reloader);
 
@@ -228,7 +227,7 @@ Status MasterProcess::MakeWorkers(const os::Identity& identity,
 
 Status MasterProcess::Run() {
   const uint64_t now_ms = os::MonotonicMs();
-  rollout_->Begin(std::move(first_), config_.prepare_timeout_ms, now_ms,
+  rollout_->Begin(std::move(first_), config_->prepare_timeout_ms, now_ms,
                   [this](const Status& status) { Started(status); });
   if (Status started = supervisor_->StartAll(now_ms); !started) {
     rollout_->Cancel(started.error().ToString());
@@ -346,7 +345,7 @@ void MasterProcess::Turn() {
 // ones would be worth nothing to it.
 std::optional<uint64_t> MasterProcess::RotationDueMs() const {
   if (!rotates_tickets() || upgrade_ != nullptr || stage_ >= Stage::kRetired) return std::nullopt;
-  return tickets_rotated_ms_ + config_.tickets.rotate_s * 1000;
+  return tickets_rotated_ms_ + config_->tickets.rotate_s * 1000;
 }
 
 // By the timer, by order, or because files with keys are gone; as long as those are there they are

@@ -81,7 +81,7 @@ class MasterProcess {
   void Turn();
   std::optional<uint64_t> NextDeadlineMs() const;
   void RunDeadlines(uint64_t now_ms);
-  bool rotates_tickets() const { return config_.tickets.files.empty(); }
+  bool rotates_tickets() const { return config_->tickets.files.empty(); }
   // Nothing while keys are not to be rotated by the timer.
   std::optional<uint64_t> RotationDueMs() const;
   void NoteRotation(const Status& rotated, std::string_view by, uint64_t now_ms);
@@ -92,7 +92,8 @@ class MasterProcess {
   void Reload(std::string_view by, Reloader::Answer answer, uint64_t now_ms);
   admin::Reply OrderRotation(std::string_view by, uint64_t now_ms);
   Status ReopenLog();
-  void Adopt(const LoadedGeneration& loaded, std::optional<LogTarget> target);
+  void Adopt(const ConfigPtr& adopted, const LoadedGeneration& loaded,
+             std::optional<LogTarget> target);
   void UseTicketKeys(const config::Tickets& before, const shm::TicketKeyList& files);
   void BeginDrain(std::string_view by, uint64_t timeout_ms, uint64_t now_ms);
   void BeginQuit(std::string_view by, uint64_t now_ms);
@@ -121,7 +122,7 @@ class MasterProcess {
   std::string_view StageName() const;
 
   MasterOptions options_;
-  config::Config config_;
+  ConfigPtr config_;
   os::Identity identity_;
   bool empty_root_ = false;  // the workers'; for as long as the master lives
   uint64_t started_ms_;

@@ -43,7 +43,7 @@ void MasterProcess::OnSignal(int signal, uint64_t now_ms) {
       std::ignore = ReopenLog();
       return;
     case SIGTERM:
-      stage_ < Stage::kDraining ? BeginDrain("SIGTERM", config_.drain_timeout_ms, now_ms)
+      stage_ < Stage::kDraining ? BeginDrain("SIGTERM", config_->drain_timeout_ms, now_ms)
                                 : BeginQuit("a second SIGTERM", now_ms);
       return;
     case SIGUSR2:
@@ -82,8 +82,8 @@ void MasterProcess::OnRequest(const admin::Request& request) {
     control_->Answer(request.client, OrderRotation(Asker(request), now_ms));
   } else if (line == "stop") {
     control_->Answer(request.client, {true, fmt::format("draining: connections have {} s to end",
-                                                        config_.drain_timeout_ms / 1000)});
-    BeginDrain(Asker(request), config_.drain_timeout_ms, now_ms);
+                                                        config_->drain_timeout_ms / 1000)});
+    BeginDrain(Asker(request), config_->drain_timeout_ms, now_ms);
   } else if (line == "stop now") {
     control_->Answer(request.client, {true, "stopping at once"});
     BeginQuit(Asker(request), now_ms);
@@ -136,16 +136,17 @@ Status MasterProcess::ReopenLog() {
   return {};
 }
 
-void MasterProcess::Adopt(const LoadedGeneration& loaded, std::optional<LogTarget> target) {
-  const config::Config& config = loaded.config;
-  UseTicketKeys(config_.tickets, loaded.ticket_keys);
+void MasterProcess::Adopt(const ConfigPtr& adopted, const LoadedGeneration& loaded,
+                          std::optional<LogTarget> target) {
+  const config::Config& config = *adopted;
+  UseTicketKeys(config_->tickets, loaded.ticket_keys);
   session_ids_->SetLifetime(config.session_cache.lifetime_s);
   if (target) {
     log_->Use(std::move(*target));
   } else {
     log_->Adjust(config.log);
   }
-  config_ = config;
+  config_ = adopted;
   supervisor_->SendLog();
   supervisor_->set_start(StartTemplate(config));
   supervisor_->set_start_timeout(config.prepare_timeout_ms);
@@ -244,7 +245,7 @@ std::string MasterProcess::Report(bool json) const {
     if (worker.pid != 0 && stage_ >= Stage::kRetired) worker.state = StageName();
   }
   report.addresses = addresses_->Look(now_ms);
-  DescribeGeneration(report, rollout_->current(), config_);
+  DescribeGeneration(report, rollout_->current(), *config_);
   DescribeParts(report, rollout_->holdings());
   report.session_ids = session_ids_->Counts();
   report.session_id_slots = session_ids_->slots();

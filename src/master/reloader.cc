@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <new>
 #include <utility>
 
 #include "postern/base/check.h"
@@ -70,7 +71,7 @@ void LogWarnings(const std::vector<Error>& warnings) {
   }
 }
 
-Result<std::unique_ptr<Reloader>> Reloader::Create(config::Config running, uint32_t workers,
+Result<std::unique_ptr<Reloader>> Reloader::Create(ConfigPtr running, uint32_t workers,
                                                    Rollout& rollout, const MasterLog& log,
                                                    Load load, Adopt adopt) {
   Result<Loader> loader = Loader::Create();
@@ -80,7 +81,7 @@ Result<std::unique_ptr<Reloader>> Reloader::Create(config::Config running, uint3
                                                 std::move(adopt)));
 }
 
-Reloader::Reloader(config::Config running, uint32_t workers, Rollout& rollout, const MasterLog& log,
+Reloader::Reloader(ConfigPtr running, uint32_t workers, Rollout& rollout, const MasterLog& log,
                    Loader loader, Load load, Adopt adopt)
     : config_(std::move(running)),
       workers_(workers),
@@ -113,12 +114,13 @@ void Reloader::RequestFiles(FilesAnswer answer, uint64_t now_ms) {
   StartLoad(now_ms, config_);
 }
 
-void Reloader::StartLoad(uint64_t now_ms, std::optional<config::Config> keep) {
+void Reloader::StartLoad(uint64_t now_ms, ConfigPtr keep) {
   running_reload_ = true;
   started_ms_ = now_ms;
   const Status started = loader_.Start(
       [load = load_, request = LoadRequest{rollout_.current().generation, next_number_++,
-                                           std::move(keep)}] { return load(request); });
+                                           std::move(keep)}] { return load(request); },
+      [] { return LoadOutcome(std::unexpected(std::vector{WithoutMemory()})); });
   if (!started) Refuse({started.error()});
 }
 
@@ -140,15 +142,26 @@ void Reloader::Run(uint64_t now_ms) {
   }
 }
 
+// What there was memory for on the loader's thread may leave none for the rest.
 void Reloader::Loaded(LoadedGeneration loaded, uint64_t now_ms) {
+  try {
+    Offer(std::move(loaded), now_ms);
+  } catch (const std::bad_alloc&) {
+    const Error fault = WithoutMemory();
+    // Refused by way of RolledOut, when the workers know of it already.
+    rollout_.busy() ? rollout_.Cancel(fault.ToString()) : Refuse({fault});
+  }
+}
+
+void Reloader::Offer(LoadedGeneration loaded, uint64_t now_ms) {
   if (files_answer_ &&
       generation::ServesTheSame(*rollout_.current().generation, *loaded.generation)) {
     Finish({}, {loaded.generation->waiting, loaded.watched_state});
     return;
   }
-  std::vector<Error> notes = RestartNeeded(config_, loaded.config);
+  std::vector<Error> notes = RestartNeeded(*config_, loaded.config);
   loaded.warnings.insert(loaded.warnings.end(), notes.begin(), notes.end());
-  loaded.config.process = config_.process;
+  loaded.config.process = config_->process;
   if (!log_.Same(loaded.config.log)) {
     Result<LogTarget> target = OpenLog(loaded.config.log);
     if (!target) return Refuse({target.error()});
@@ -159,6 +172,7 @@ void Reloader::Loaded(LoadedGeneration loaded, uint64_t now_ms) {
   if (!listeners) return Refuse(listeners.error());
   Proposal proposal{loaded.generation, std::move(*listeners)};
   const uint64_t timeout_ms = loaded.config.prepare_timeout_ms;
+  pending_config_ = std::make_shared<const config::Config>(std::move(loaded.config));
   pending_ = std::move(loaded);
   rollout_.Begin(std::move(proposal), timeout_ms, now_ms,
                  [this](const Status& status) { RolledOut(status); });
@@ -173,8 +187,8 @@ void Reloader::RolledOut(const Status& status) {
                   generation.certificates_read);
   text += Lines(pending_->warnings, "warning: ");
   text += Lines(generation.waiting, "waiting: ");
-  adopt_(*pending_, std::exchange(pending_log_, std::nullopt));
-  config_ = std::move(pending_->config);
+  config_ = std::move(pending_config_);
+  adopt_(config_, *pending_, std::exchange(pending_log_, std::nullopt));
   LogWarnings(pending_->warnings);
   {
     LogLine line(LogLevel::kNotice, "reloaded");
@@ -201,6 +215,7 @@ void Reloader::Conclude(bool ok, std::string text, const FilesReload& files) {
 
 void Reloader::Finish(const admin::Reply& reply, const FilesReload& files) {
   pending_.reset();
+  pending_config_.reset();
   pending_log_.reset();
   running_reload_ = false;
   AnswerAll(waiters_, reply);

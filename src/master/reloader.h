@@ -40,11 +40,12 @@ class Reloader {
   // Loads a generation; runs on the loader thread, so it must own what it uses.
   using Load = std::function<LoadOutcome(const LoadRequest&)>;
   // Called after every worker has switched, with what now holds and, when the destination changed,
-  // the open log.
-  using Adopt = std::function<void(const LoadedGeneration&, std::optional<LogTarget>)>;
+  // the open log. Nothing of it may need much memory: it is too late to refuse.
+  using Adopt =
+      std::function<void(const ConfigPtr&, const LoadedGeneration&, std::optional<LogTarget>)>;
 
   // `running` is the configuration of generation 1. `rollout` and `log` must outlive the reloader.
-  static Result<std::unique_ptr<Reloader>> Create(config::Config running, uint32_t workers,
+  static Result<std::unique_ptr<Reloader>> Create(ConfigPtr running, uint32_t workers,
                                                   Rollout& rollout, const MasterLog& log, Load load,
                                                   Adopt adopt);
 
@@ -65,21 +66,22 @@ class Reloader {
   bool busy() const { return running_reload_; }
   // A thread is still out; the process must end without waiting for it (_exit).
   bool loading() const { return loader_.busy(); }
-  const config::Config& config() const { return config_; }
+  const config::Config& config() const { return *config_; }
   const std::optional<ReloadResult>& last() const { return last_; }
 
  private:
-  Reloader(config::Config running, uint32_t workers, Rollout& rollout, const MasterLog& log,
+  Reloader(ConfigPtr running, uint32_t workers, Rollout& rollout, const MasterLog& log,
            Loader loader, Load load, Adopt adopt);
-  void StartLoad(uint64_t now_ms, std::optional<config::Config> keep = {});
+  void StartLoad(uint64_t now_ms, ConfigPtr keep = nullptr);
   void Loaded(LoadedGeneration loaded, uint64_t now_ms);
+  void Offer(LoadedGeneration loaded, uint64_t now_ms);
   void RolledOut(const Status& status);
   void Refuse(const std::vector<Error>& faults);
   void Conclude(bool ok, std::string text, const FilesReload& files);
   void Finish(const admin::Reply& reply, const FilesReload& files);
   void AnswerAll(std::vector<Answer>& waiters, const admin::Reply& reply);
 
-  config::Config config_;
+  ConfigPtr config_;
   uint32_t workers_;
   Rollout& rollout_;
   const MasterLog& log_;
@@ -97,7 +99,8 @@ class Reloader {
   FilesAnswer files_answer_;  // set: the running reload is one of files
   std::vector<Answer> waiters_;
   std::vector<Answer> next_waiters_;
-  std::optional<LoadedGeneration> pending_;  // with the workers
+  std::optional<LoadedGeneration> pending_;  // with the workers; its configuration is ...
+  ConfigPtr pending_config_;                 // ... here
   std::optional<LogTarget> pending_log_;
   std::optional<ReloadResult> last_;
 };

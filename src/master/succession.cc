@@ -94,8 +94,8 @@ void MasterProcess::BeginUpgrade(uint64_t now_ms) {
   options.spawn = [this](int channel) {
     return options_.spawn_successor(channel, manager_.Variables());
   };
-  options.here_timeout_ms = config_.prepare_timeout_ms;
-  options.serve_timeout_ms = config_.prepare_timeout_ms + kLoadingMs;
+  options.here_timeout_ms = config_->prepare_timeout_ms;
+  options.serve_timeout_ms = config_->prepare_timeout_ms + kLoadingMs;
   Result<std::unique_ptr<Upgrade>> begun = Upgrade::Begin(options, now_ms);
   if (!begun) return UpgradeFailed(begun.error().ToString() + '\n');
   upgrade_ = std::move(*begun);
@@ -115,7 +115,8 @@ void MasterProcess::SendInheritance(HandoverChannel& channel) const {
   SendFile(channel, HandoverType::kSessionIds, {}, session_ids_->fd());
   SendFile(channel, HandoverType::kPidFile, pid_file_.path(), pid_file_.fd());
   if (control_ != nullptr) {
-    SendFile(channel, HandoverType::kControl, config_.process.control_socket, control_->listener());
+    SendFile(channel, HandoverType::kControl, config_->process.control_socket,
+             control_->listener());
   }
   elders_.PassOn(channel);
   channel.Send(HandoverType::kEnd, static_cast<uint64_t>(::getpid()));
@@ -203,7 +204,7 @@ void MasterProcess::ObeySuccessor(uint64_t now_ms) {
     }
   }
   if (!successor_.open()) {
-    BeginDrain("the end of the process that served", config_.drain_timeout_ms, now_ms);
+    BeginDrain("the end of the process that served", config_->drain_timeout_ms, now_ms);
   } else {
     TellHolding(now_ms);
   }
@@ -250,7 +251,7 @@ void MasterProcess::TakeOver() {
   inheritance.elders.clear();
   inheritance.ticket_keys.Reset();
   session_ids_->Own();
-  session_ids_->SetLifetime(config_.session_cache.lifetime_s);
+  session_ids_->SetLifetime(config_->session_cache.lifetime_s);
   elders_.Add(inheritance.predecessor_pid, std::exchange(inheritance.predecessor, {}));
   TakeOverFiles();
   LogLine(LogLevel::kNotice, "taken over").Field("predecessor", inheritance.predecessor_pid);
@@ -264,7 +265,7 @@ void MasterProcess::TakeOverFiles() {
     Result<os::PidFile> file = os::PidFile::Adopt(pid_file.path, std::move(pid_file.fd));
     if (!file) {
       LogLine(LogLevel::kError, "pid file not taken over").Field("reason", file.error().ToString());
-    } else if (pid_file.path == config_.process.pid_file) {
+    } else if (pid_file.path == config_->process.pid_file) {
       pid_file_ = std::move(*file);
     }
   }
@@ -273,7 +274,7 @@ void MasterProcess::TakeOverFiles() {
     auto server =
         admin::ControlServer::Adopt(control.path, std::move(control.fd),
                                     [this](const admin::Request& request) { OnRequest(request); });
-    if (control.path == config_.process.control_socket) control_ = std::move(server);
+    if (control.path == config_->process.control_socket) control_ = std::move(server);
   }
 }
 

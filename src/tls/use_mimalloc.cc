@@ -1,10 +1,15 @@
-// OpenSSL's memory through mimalloc.
+// OpenSSL's memory through mimalloc; and C++'s, whose operator new of mimalloc's own is not used:
+// built as C, as Debian's is, it ends the process when there is no memory, where the language has
+// an exception and a handler.
 #include <openssl/crypto.h>
 
 #include "postern/tls/server_contexts.h"
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #include <mimalloc.h>
+
+#include <cstddef>
+#include <new>
 #define POSTERN_MIMALLOC 1
 #endif
 
@@ -42,3 +47,42 @@ PromptRelease::~PromptRelease() = default;
 #endif
 
 }  // namespace postern::tls
+
+#ifdef POSTERN_MIMALLOC
+namespace {
+
+// What [new.delete.single] asks for: the handler may find memory, or throw.
+template <typename Allocate>
+void* AllocateOrThrow(Allocate allocate) {
+  for (;;) {
+    if (void* memory = allocate()) [[likely]]
+      return memory;
+    const std::new_handler handler = std::get_new_handler();
+    if (handler == nullptr) throw std::bad_alloc();
+    handler();
+  }
+}
+
+}  // namespace
+
+void* operator new(size_t size) {
+  return AllocateOrThrow([size] { return mi_malloc(size); });
+}
+void* operator new[](size_t size) {
+  return AllocateOrThrow([size] { return mi_malloc(size); });
+}
+void* operator new(size_t size, std::align_val_t alignment) {
+  return AllocateOrThrow([=] { return mi_malloc_aligned(size, static_cast<size_t>(alignment)); });
+}
+void* operator new[](size_t size, std::align_val_t alignment) {
+  return AllocateOrThrow([=] { return mi_malloc_aligned(size, static_cast<size_t>(alignment)); });
+}
+void operator delete(void* memory) noexcept { mi_free(memory); }
+void operator delete[](void* memory) noexcept { mi_free(memory); }
+void operator delete(void* memory, size_t) noexcept { mi_free(memory); }
+void operator delete[](void* memory, size_t) noexcept { mi_free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { mi_free(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { mi_free(memory); }
+void operator delete(void* memory, size_t, std::align_val_t) noexcept { mi_free(memory); }
+void operator delete[](void* memory, size_t, std::align_val_t) noexcept { mi_free(memory); }
+#endif

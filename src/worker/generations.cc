@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <new>
 #include <utility>
 
 namespace postern::worker {
@@ -79,9 +80,14 @@ Status Generations::Prepare(uint64_t number) {
   Incoming incoming = std::move(IncomingFor(number));
   incoming_ = Incoming{};
   incoming_number_ = 0;
-  Result<Prepared> built = Build(incoming);
-  if (!built) return std::unexpected(built.error());
-  prepared_ = std::move(*built);
+  try {
+    Result<Prepared> built = Build(incoming);
+    if (!built) return std::unexpected(built.error());
+    prepared_ = std::move(*built);
+  } catch (const std::bad_alloc&) {
+    return Fail("a worker has not enough memory for the new generation beside the one that serves",
+                "give Postern more memory (its limits, its control group, the machine)");
+  }
   prepared_number_ = number;
   return {};
 }

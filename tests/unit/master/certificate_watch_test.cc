@@ -110,7 +110,7 @@ struct Watching {
     Run();
   }
   void Follow() {
-    watch->Follow(config, 1);
+    watch->Follow(std::make_shared<const config::Config>(config), 1);
     Run();
   }
   void Event(const std::string& directory, const std::string& name) {

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <future>
+#include <new>
 #include <thread>
 
 #include "tests/unit/catch.h"
@@ -11,6 +12,8 @@
 
 namespace postern::master {
 namespace {
+
+LoadOutcome Nothing() { return std::unexpected(std::vector{WithoutMemory()}); }
 
 LoadOutcome Outcome(uint64_t number) {
   return LoadedGeneration{config::Config(), MakeGeneration(number), {}};
@@ -27,10 +30,12 @@ TEST_CASE("loader: works beside us and reports by its descriptor") {
   auto loader = Loader::Create();
   REQUIRE(loader);
   std::promise<void> go;
-  REQUIRE(loader->Start([wait = go.get_future().share()] {
-    wait.wait();
-    return Outcome(7);
-  }));
+  REQUIRE(loader->Start(
+      [wait = go.get_future().share()] {
+        wait.wait();
+        return Outcome(7);
+      },
+      Nothing));
   CHECK(loader->busy());
   CHECK_FALSE(loader->Take().has_value());
   go.set_value();
@@ -42,12 +47,28 @@ TEST_CASE("loader: works beside us and reports by its descriptor") {
   CHECK_FALSE(loader->busy());
   CHECK_FALSE(loader->Take().has_value());
 
-  REQUIRE(loader->Start([]() -> LoadOutcome { return std::unexpected(std::vector<Error>(2)); }));
+  REQUIRE(loader->Start([]() -> LoadOutcome { return std::unexpected(std::vector<Error>(2)); },
+                        Nothing));
   REQUIRE(Readable(loader->fd()));
   const auto failed = loader->Take();
   REQUIRE(failed.has_value());
   REQUIRE_FALSE(failed->has_value());
   CHECK(failed->error().size() == 2);
+}
+
+TEST_CASE("loader: without memory there is another outcome, and all goes on") {
+  auto loader = Loader::Create();
+  REQUIRE(loader);
+  REQUIRE(loader->Start([]() -> LoadOutcome { throw std::bad_alloc(); }, Nothing));
+  REQUIRE(Readable(loader->fd()));
+  const auto outcome = loader->Take();
+  REQUIRE(outcome.has_value());
+  REQUIRE_FALSE(outcome->has_value());
+  CHECK(outcome->error().front().what.find("not enough memory") != std::string::npos);
+  CHECK_FALSE(loader->busy());
+  REQUIRE(loader->Start([] { return Outcome(2); }, Nothing));
+  REQUIRE(Readable(loader->fd()));
+  CHECK(loader->Take()->has_value());
 }
 
 TEST_CASE("loader: may be destroyed while its thread works") {
@@ -56,12 +77,14 @@ TEST_CASE("loader: may be destroyed while its thread works") {
   {
     auto loader = Loader::Create();
     REQUIRE(loader);
-    REQUIRE(loader->Start([wait = go.get_future().share(), &done] {
-      wait.wait();
-      LoadOutcome outcome = Outcome(1);
-      done.set_value();
-      return outcome;
-    }));
+    REQUIRE(loader->Start(
+        [wait = go.get_future().share(), &done] {
+          wait.wait();
+          LoadOutcome outcome = Outcome(1);
+          done.set_value();
+          return outcome;
+        },
+        Nothing));
   }
   go.set_value();
   done.get_future().wait();

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <new>
 
 #include "postern/os/clock.h"
 #include "tests/unit/catch.h"
@@ -36,10 +37,10 @@ struct Running {
     supervisor = std::move(*supervised);
     rollout->set_supervisor(supervisor.get());
     auto reloading = Reloader::Create(
-        Configuration(), 2, *rollout, log,
+        std::make_shared<const config::Config>(Configuration()), 2, *rollout, log,
         [this](const LoadRequest& request) { return Load(request); },
-        [this](const LoadedGeneration& loaded, std::optional<LogTarget> target) {
-          adopted.push_back(loaded.config);
+        [this](const ConfigPtr& config, const LoadedGeneration&, std::optional<LogTarget> target) {
+          adopted.push_back(*config);
           if (target) log.Use(std::move(*target));
         });
     REQUIRE(reloading);
@@ -62,9 +63,11 @@ struct Running {
   LoadOutcome Load(const LoadRequest& request) {
     const std::lock_guard lock(gate);
     loads.push_back(request.number);
-    kept.push_back(request.keep.has_value());
+    kept.push_back(request.keep != nullptr);
+    if (without_memory) throw std::bad_alloc();
     if (!faults.empty()) return std::unexpected(faults);
-    return LoadedGeneration{request.keep.value_or(next), MakeGeneration(request.number), warnings};
+    return LoadedGeneration{request.keep ? *request.keep : next, MakeGeneration(request.number),
+                            warnings};
   }
 
   void Start() {
@@ -118,6 +121,7 @@ struct Running {
   std::unique_ptr<Reloader> reloader;
   std::mutex gate;  // held by a test, it keeps loads waiting
   config::Config next = Configuration();
+  bool without_memory = false;  // the loader gets none
   std::vector<Error> faults;
   std::vector<Error> warnings;
   std::vector<uint64_t> loads;
@@ -207,6 +211,20 @@ TEST_CASE("reloader: what cannot change in a running master is a warning, and st
   // It is said again as long as the file asks for it.
   CHECK(Has(running.Reload().text, "workers was changed"));
   CHECK(RestartNeeded(Running::Configuration(), Running::Configuration()).empty());
+}
+
+TEST_CASE("reloader: without memory a reload is refused, and the next one is as good as any") {
+  Running running;
+  running.without_memory = true;
+  const admin::Reply refused = running.Reload();
+  CHECK_FALSE(refused.ok);
+  CHECK(Has(refused.text, "not enough memory for the new generation"));
+  CHECK(Has(refused.text, "nothing has changed"));
+  CHECK(running.adopted.empty());
+  CHECK(running.rollout->current().generation->number == 1);
+  running.without_memory = false;
+  CHECK(running.Reload().ok);
+  CHECK(running.adopted.size() == 1);
 }
 
 TEST_CASE("reloader: a log that cannot be opened refuses the reload, one that can is adopted") {
