@@ -1,13 +1,8 @@
 // Whom a worker takes. Lists and limits of addresses come first, before anything is made for a
 // connection: who is refused costs a few system calls. What is left of the machine comes second:
 // there nobody is refused, accepting stops, and clients wait in the sockets' queues.
-#include <sys/socket.h>
-#include <sys/uio.h>
-
 #include <algorithm>
-#include <array>
 #include <cstdint>
-#include <string_view>
 #include <utility>
 
 #include "postern/base/log.h"
@@ -24,24 +19,6 @@ constexpr uint64_t kTellEveryMs = 60'000;
 
 // How often a worker without room looks whether others have given some up.
 constexpr uint64_t kRoomEveryMs = 20;
-
-// Says `words` and ends the connection. What the client has said is read away, as far as it is
-// there: unread octets would turn the end into a reset that destroys the words.
-// (sendmsg and recvmsg, because a worker uses them already for its channel and may not much else.)
-void SayAndClose(const os::UniqueFd& fd, std::string_view words) {
-  if (words.empty()) return;
-  iovec piece{const_cast<char*>(words.data()), words.size()};
-  msghdr message{};
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  if (::sendmsg(fd.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
-  ::shutdown(fd.get(), SHUT_WR);
-  std::array<char, 4096> unread;
-  for (int i = 0; i < 4; ++i) {
-    piece = {unread.data(), unread.size()};
-    if (::recvmsg(fd.get(), &message, MSG_DONTWAIT) <= 0) return;
-  }
-}
 
 }  // namespace
 
@@ -73,7 +50,7 @@ void WorkerProcess::Refuse(Acceptors::Connection connection, session::Refusal re
   const generation::ListenerSettings& listener =
       connection.view->settings->listeners()[connection.listener];
   admission_.Refused(listener, connection.peer, refusal);
-  SayAndClose(connection.fd, session::RefusalWords(listener, refusal));
+  partings_.Say(std::move(connection.fd), session::RefusalWords(listener, refusal));
 }
 
 void WorkerProcess::Admit(Acceptors::Connection connection) {

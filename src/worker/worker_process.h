@@ -12,6 +12,7 @@
 #include "generations.h"
 #include "log_sink.h"
 #include "memory_return.h"
+#include "partings.h"
 #include "postern/base/result.h"
 #include "postern/os/memory.h"
 #include "postern/os/sealed_memory.h"
@@ -124,6 +125,7 @@ class WorkerProcess {
   Generations generations_;
   Acceptors acceptors_;
   MemoryReturn memory_return_;
+  Partings partings_;
   ring::Operation channel_poll_;
   ring::Timer drain_timer_;
   ViewPtr view_;  // the generation of new connections

@@ -95,6 +95,30 @@ def test_a_web_client_gets_a_whole_503(postern, server):
     assert f"Content-Length: {len(body)}".encode() in head
 
 
+def test_a_refused_client_may_send_all_of_its_request(postern, server):
+    """Its second half does not meet a closed connection, which would be a reset."""
+    port = postern.serve(server.server, "http", tls="off", connections=1)
+    postern.start()
+    with plain(port) as first:
+        wait_for(lambda: postern.total("connections") == 1, "the first one to be taken")
+        with plain(port) as second:
+            wait_for(lambda: refused(postern, "listener-full") == 1, "the second one to be refused")
+            for piece in (b"GET / HTTP/1.1\r\n", b"Host: localhost\r\n", b"\r\n"):
+                second.sendall(piece)
+                assert refused(postern, "listener-full") == 1  # which takes a moment, too
+            assert read_to_end(second).startswith(b"HTTP/1.1 503 ")
+        # As many as are kept in mind, and more: nobody else waits for them.
+        silent = [plain(port) for _ in range(100)]
+        wait_for(lambda: refused(postern, "listener-full") == 101, "all to be refused")
+        for sock in silent:
+            assert read_to_end(sock).startswith(b"HTTP/1.1 503 ")
+            sock.close()
+        first.close()
+        wait_for(lambda: postern.total("connections") == 0, "the first one to be gone")
+    with plain(port):
+        wait_for(lambda: postern.total("connections") == 1, "another one to be taken")
+
+
 def test_with_tls_first_a_connection_beyond_the_limit_is_closed_before_any_handshake(postern, server):
     postern.config["limits"]["connections_per_address"] = 1
     port = postern.serve(server.server, "imap")

@@ -120,6 +120,9 @@ inline constexpr uint64_t kMaxSessionIds = 1'048'576;
 // --- Client addresses ---
 // The table of addresses at most: with one worker 1.2 GB.
 inline constexpr uint32_t kMaxAddresses = uint32_t{1} << 24;
+// Refused clients of a worker that have been told so and may still be sending. More would hold
+// descriptors that others need.
+inline constexpr size_t kMaxPartings = 32;
 // Networks in one list of [limits] or a listener. Each connection is compared with all of them; who
 // has thousands to keep out has a packet filter for it.
 inline constexpr size_t kMaxNetworks = 1000;
