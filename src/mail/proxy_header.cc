@@ -267,4 +267,15 @@ ProxyParsed ParseProxyHeader(Bytes wire, ProxyAccepts accepts) {
   return Malformed("no PROXY header");
 }
 
+bool RepeatedHeader::Take(Bytes octets) {
+  for (const char octet : AsText(octets)) {
+    if (ruled_out_) return false;
+    if (seen_ == 0) version2_ = octet == proxy::kSignature.front();
+    const std::string_view start = version2_ ? proxy::kSignature : kLineStart;
+    ruled_out_ = octet != start[seen_];
+    if (!ruled_out_ && ++seen_ == start.size()) return true;
+  }
+  return false;
+}
+
 }  // namespace postern::mail

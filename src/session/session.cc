@@ -83,6 +83,11 @@ void Session::OnReceived(relay::Stream& stream, const ring::Slot& slot, MutableB
 }
 
 void Session::TakeFromClient(const ring::Slot& slot, MutableBytes bytes) {
+  if (repeated_ && RepeatsHeader(bytes)) return;
+  if (repeated_ && state_ == State::kHandshake) {
+    client_.Keep(client_.Joined(bytes));  // the handshake would only say that it is no TLS
+    return;
+  }
   switch (state_) {
     case State::kProxyHeader:
       FeedProxyHeader(bytes);

@@ -152,9 +152,22 @@ void Session::FeedProxyHeader(Bytes bytes) {
   client_.Keep(wire.subspan(parsed.consumed));
   std::vector<std::byte> left = client_.TakeKept();
   heard_ = false;
+  repeated_.emplace();
   if (named && !EnterByHeader()) return;
   BeginOpening();
   if (!left.empty()) TakeFromClient(ring::Slot(), left);
+}
+
+// A header comes once, whatever the listener takes the next octets for. True: the session is over.
+bool Session::RepeatsHeader(Bytes bytes) {
+  if (!repeated_->Take(bytes)) {
+    if (repeated_->ruled_out()) repeated_.reset();
+    return false;
+  }
+  repeated_.reset();
+  reason_ = "a second PROXY header";
+  Close(How::kProxyHeader, true);
+  return true;
 }
 
 // What the header leaves open (UNKNOWN, LOCAL, a UNIX socket) stays as the connection itself says.

@@ -70,6 +70,22 @@ struct ProxyParsed {
 // limits::kMaxProxyHeader octets: a longer header is malformed.
 ProxyParsed ParseProxyHeader(Bytes wire, ProxyAccepts accepts);
 
+// RepeatedHeader looks whether what follows a header begins as a header does, of either version: it
+// would be believed by somebody behind who waits for one. Octets are not held up for it; what goes
+// by before the verdict is no header yet.
+class RepeatedHeader {
+ public:
+  // Take looks at the next octets. True: a second header has begun.
+  bool Take(Bytes octets);
+  // The octets are none: there is nothing more to be looked at.
+  bool ruled_out() const { return ruled_out_; }
+
+ private:
+  uint8_t seen_ = 0;  // octets that a header begins with
+  bool version2_ = false;
+  bool ruled_out_ = false;
+};
+
 enum class ProxyFormat : uint8_t {
   kVersion1,     // addresses, as a line of text
   kVersion2,     // addresses, binary

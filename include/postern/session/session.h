@@ -122,6 +122,7 @@ class Session final : private relay::StreamOwner {
   static std::string NewId();
   os::SocketAddress PeerAddress() const;
   bool EnterByHeader();
+  bool RepeatsHeader(Bytes bytes);
 
   // Plain text before TLS, or in its place (session_dialog.cc)
   static std::optional<mail::DialogProtocol> DialogProtocolOf(config::Service service);
@@ -256,6 +257,7 @@ class Session final : private relay::StreamOwner {
     std::string id;           // what the back end was told as the connection's unique ID
   };
   std::unique_ptr<Proxied> proxied_;
+  std::optional<mail::RepeatedHeader> repeated_;  // behind a header, until it is ruled out
   // What a session needs until its TLS begins; null from then on, and for those that begin with it.
   struct Opening final : KeywordWaiter {
     explicit Opening(Session& of) : session(of) {}

@@ -365,4 +365,21 @@ TEST_CASE("proxy header: texts of any length leave a header that can be read") {
   }
 }
 
+TEST_CASE("a repeated header is seen at its beginning, however it is cut, and nothing else is") {
+  const std::string kVersion2("\r\n\r\n\0\r\nQUIT\n", 12);
+  for (const std::string& start : {std::string("PROXY "), kVersion2}) {
+    for (size_t cut = 0; cut <= start.size(); ++cut) {
+      RepeatedHeader repeated;
+      CHECK(repeated.Take(AsBytes(start.substr(0, cut))) == (cut == start.size()));
+      CHECK_FALSE(repeated.ruled_out());
+      if (cut == start.size()) continue;
+      CHECK(repeated.Take(AsBytes(start.substr(cut) + "x")));
+      RepeatedHeader other;
+      CHECK_FALSE(other.Take(AsBytes(start.substr(0, cut) + "x" + start)));
+      CHECK(other.ruled_out());
+      CHECK_FALSE(other.Take(AsBytes(start)));
+    }
+  }
+}
+
 }  // namespace postern::mail

@@ -98,11 +98,39 @@ TEST_CASE("session proxy: a bad header ends the connection with a warning") {
   }
 }
 
-TEST_CASE("session proxy: a second header is no handshake") {
-  Harness harness(Takes(config::ProxyIn::kAny));
+TEST_CASE(
+    "session proxy: a second header is closed, whatever is expected then, however it is cut") {
+  const std::string kSecond[] = {kLine, std::string("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16)};
+  for (const config::TlsMode tls : {config::TlsMode::kImplicit, config::TlsMode::kStartTls,
+                                    config::TlsMode::kAuto, config::TlsMode::kOff}) {
+    for (const std::string& second : kSecond) {
+      for (const size_t cut : {size_t{0}, size_t{1}, size_t{5}, second.size()}) {
+        CAPTURE(static_cast<int>(tls), second, cut);
+        Harness::Options options = Takes(config::ProxyIn::kAny);
+        options.tls = tls;
+        Harness harness(options);
+        const os::UniqueFd client = harness.Connect();
+        harness.Write(client, kLine + second.substr(0, cut));
+        for (int i = 0; i < 3; ++i) harness.Turn();
+        harness.Write(client, second.substr(cut));
+        WaitForLog(harness, "connection closed");
+        CHECK(harness.log.Has("how=proxy-header"));
+        CHECK(harness.log.Has("a second PROXY header"));
+      }
+    }
+  }
+}
+
+TEST_CASE("session proxy: what only begins as a header passes at once") {
+  Harness::Options options = Takes(config::ProxyIn::kAny);
+  options.tls = config::TlsMode::kOff;
+  Harness harness(options);
   const os::UniqueFd client = harness.Connect();
-  harness.Write(client, kLine + "BAD" + kLine);
-  CHECK(harness.Read(client, 6) == "ALERT\n");
+  harness.Write(client, kLine + "PROXY");
+  const os::UniqueFd backend = harness.AcceptBackend();
+  CHECK(harness.Read(backend, 5) == "PROXY");
+  harness.Write(client, "-PROXY ");
+  CHECK(harness.Read(backend, 7) == "-PROXY ");
 }
 
 TEST_CASE("session proxy: a late header is not waited for") {
