@@ -15,8 +15,9 @@ namespace {
 // RFC 5321 section 4.5.3.1.5: a reply line has at most 512 octets, "250-" and CR LF among them.
 constexpr size_t kLongestLine = 512 - 6;
 
-constexpr std::array<std::string_view, 4> kNever = {
-    "STARTTLS", "XCLIENT", "XFORWARD",
+constexpr std::array<std::string_view, 5> kNever = {
+    "STARTTLS",       "XCLIENT", "XFORWARD",
+    "XRCPTFORWARD",    // Dovecot's LMTP: what a proxy knows of the user
     "X-ANONYMOUSTLS",  // Exchange's STARTTLS among its own
 };
 
@@ -26,19 +27,24 @@ constexpr std::array<std::string_view, 3> kTlsOnly = {"AUTH", "X-EXPS", "REQUIRE
 
 bool IsPrintable(char octet) { return octet >= ' ' && octet < '\x7F'; }
 
+// "AUTH=LOGIN" is an old way to write "AUTH LOGIN" that some servers repeat.
+template <size_t N>
+bool IsOneOf(std::string_view line, const std::array<std::string_view, N>& names) {
+  const std::string_view keyword = line.substr(0, line.find_first_of(" ="));
+  return std::ranges::any_of(
+      names, [keyword](std::string_view name) { return EqualsIgnoringCase(name, keyword); });
+}
+
 }  // namespace
+
+bool IsNeverOffered(std::string_view line) { return IsOneOf(line, kNever); }
 
 bool MayBeOffered(std::string_view line, Channel channel) {
   if (line.empty() || line.size() > kLongestLine || !std::ranges::all_of(line, IsPrintable)) {
     return false;
   }
-  // "AUTH=LOGIN" is an old way to write "AUTH LOGIN" that some servers repeat.
-  const std::string_view keyword = line.substr(0, line.find_first_of(" ="));
-  const auto is_keyword = [keyword](std::string_view name) {
-    return EqualsIgnoringCase(name, keyword);
-  };
-  if (std::ranges::any_of(kNever, is_keyword)) return false;
-  return channel == Channel::kTls || std::ranges::none_of(kTlsOnly, is_keyword);
+  if (IsNeverOffered(line)) return false;
+  return channel == Channel::kTls || !IsOneOf(line, kTlsOnly);
 }
 
 }  // namespace postern::mail

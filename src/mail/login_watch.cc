@@ -3,14 +3,17 @@
 // others answer LOGIN or PASS as they answer anything, so there the client's commands are read,
 // too.
 //
-// An octet more or less in a login changes nothing here, since the server alone decides what a
-// login is. A client that goes to lengths to mislead the watch (literals that the server takes for
-// commands) can keep failures of its own connection from being counted. It cannot have others
-// counted, who are read only up to their first login, and never by what is in a mail.
+// With the first login that succeeds more ends than the counting (mail/gate), so a client must not
+// be able to have something else taken for it. IMAP's answers name the command that they answer,
+// and a tag that was seen in a line that begins no login is no login's: that covers whatever is no
+// command but looks like one (literals, answers to challenges). In POP3 and ManageSieve each line
+// and each command has one answer, in their order. A client that confuses the watch is looked at to
+// the end of its connection, and its failures may not be counted.
 #include "postern/mail/login_watch.h"
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -24,10 +27,12 @@
 namespace postern::mail {
 namespace {
 
-// Commands, or tags, whose answers are waited for. Clients send one or two logins at a time; of
-// more than this the oldest are forgotten.
-constexpr size_t kMaxPending = 16;
+// Commands, or tags, whose answers are waited for. Before a login clients send few at a time; who
+// sends more is taken for none that has logged in.
+constexpr size_t kMaxPending = 64;
 constexpr size_t kMaxTag = 64;
+// The longest literal that is taken for part of a login: half of what servers take as a command.
+constexpr size_t kMaxLoginLiteral = limits::kMaxDialogLine / 2;
 
 // "CODE" of "[CODE and more] words" or "(CODE ...) words"; empty where there is none.
 std::string_view ResponseCode(std::string_view text, char open, char close) {
@@ -91,23 +96,22 @@ class ImapWatch final : public Watch {
   explicit ImapWatch(bool greeted) : greeted_(greeted) {}
 
  private:
+  // Every line, as if it began a command.
   void ClientLine(std::string_view line) override {
-    const std::string_view whole = line;
-    if (!client_continues_) {
-      const std::string_view tag = TakeWord(line);
-      const std::string_view verb = TakeWord(line);
-      if (EqualsIgnoringCase(verb, "LOGIN") || EqualsIgnoringCase(verb, "AUTHENTICATE")) Await(tag);
+    while (line.starts_with(' ')) line.remove_prefix(1);
+    const std::string_view tag = TakeWord(line);
+    if (line.empty() || tag.size() > kMaxTag) return;  // no command, or no login
+    const std::string_view verb = TakeWord(line);
+    const bool login =
+        EqualsIgnoringCase(verb, "LOGIN") || EqualsIgnoringCase(verb, "AUTHENTICATE");
+    const auto same = std::ranges::find(pending_, tag, &Command::tag);
+    if (same != pending_.end()) {
+      same->login = same->login && login;
+    } else if (pending_.size() < kMaxPending) {
+      pending_.push_back({std::string(tag), login});
+    } else {
+      lost_ = true;
     }
-    const auto mark = FindLiteralMark(whole);
-    client_continues_ = mark.has_value();
-    asked_ = mark && mark->synchronising ? mark->size : 0;
-    if (mark && !mark->synchronising) client_.Skip(mark->size);
-  }
-
-  void Await(std::string_view tag) {
-    if (tag.empty() || tag.size() > kMaxTag) return;
-    if (pending_.size() == kMaxPending) pending_.erase(pending_.begin());
-    pending_.emplace_back(tag);
   }
 
   void ServerLine(std::string_view line) override {
@@ -117,9 +121,8 @@ class ImapWatch final : public Watch {
     if (continues) return;
     const std::string_view tag = TakeWord(line);
     const std::string_view verdict = TakeWord(line);
-    if (tag == "+") {
-      client_.Skip(std::exchange(asked_, 0));
-    } else if (tag == "*") {
+    if (tag == "+") return;
+    if (tag == "*") {
       // RFC 9051 section 7.1.4: a greeting, when it is the first answer.
       if (!std::exchange(greeted_, true) && EqualsIgnoringCase(verdict, "PREAUTH")) Succeeded();
     } else {
@@ -131,24 +134,26 @@ class ImapWatch final : public Watch {
     const bool no = EqualsIgnoringCase(verdict, "NO");
     const bool ok = EqualsIgnoringCase(verdict, "OK");
     if (!no && !ok && !EqualsIgnoringCase(verdict, "BAD")) return;
-    if (std::exchange(asked_, 0) != 0) client_continues_ = false;  // the literal is not wanted
-    const auto login = std::ranges::find(pending_, tag);
-    if (login != pending_.end()) {
-      pending_.erase(login);
-      if (ok) Succeeded();
-      // RFC 5530: the others say nothing of the password.
-      static constexpr std::array<std::string_view, 8> kNoGuess = {
-          "UNAVAILABLE", "PRIVACYREQUIRED", "CONTACTADMIN", "SERVERBUG",
-          "LIMIT",       "INUSE",           "EXPIRED",      "REFERRAL"};
-      if (no && !IsOneOf(code, kNoGuess)) Failed();
-    } else if (no && EqualsIgnoringCase(code, "AUTHENTICATIONFAILED")) {
+    const auto command = std::ranges::find(pending_, tag, &Command::tag);
+    const bool login = command != pending_.end() && command->login;
+    if (command != pending_.end()) pending_.erase(command);
+    if (login && ok && !lost_) Succeeded();
+    // RFC 5530: the others say nothing of the password.
+    static constexpr std::array<std::string_view, 8> kNoGuess = {
+        "UNAVAILABLE", "PRIVACYREQUIRED", "CONTACTADMIN", "SERVERBUG",
+        "LIMIT",       "INUSE",           "EXPIRED",      "REFERRAL"};
+    if (!no) return;
+    if (login ? !IsOneOf(code, kNoGuess) : EqualsIgnoringCase(code, "AUTHENTICATIONFAILED")) {
       Failed();
     }
   }
 
-  std::vector<std::string> pending_;  // tags of logins
-  uint32_t asked_ = 0;                // octets of a literal that the client asks leave for
-  bool client_continues_ = false;     // the client's next line belongs to a command
+  struct Command {
+    std::string tag;
+    bool login;
+  };
+  std::vector<Command> pending_;
+  bool lost_ = false;  // not all of them are there
   bool server_continues_ = false;
   bool greeted_;
 };
@@ -162,23 +167,51 @@ class OrderedWatch : public Watch {
   enum class Command : uint8_t {
     kOther,
     kLogin,
-    kList,  // POP3: a good answer has lines, and a dot ends them
+    kList,    // POP3: a good answer has lines, and a dot ends them
+    kLiteral  // ManageSieve: nothing but a literal, which may answer a challenge
   };
   void Await(Command command) {
-    if (pending_.size() == kMaxPending) pending_.erase(pending_.begin());
-    pending_.push_back(command);
+    if (pending_.size() == kMaxPending) {
+      Lose();
+    } else {
+      pending_.push_back(command);
+    }
   }
-  Command first() const { return pending_.empty() ? Command::kOther : pending_.front(); }
-  // Answered gives the command that the server's next answer is about; kOther for the greeting.
+  // What the server's next answer is about.
+  Command first() const {
+    if (!greeted_ || pending_.empty()) return Command::kOther;
+    return answers_challenge_ ? Command::kLogin : pending_.front();
+  }
+  // Answered gives it, and turns to the next one.
   Command Answered() {
     const Command command = first();
     if (!std::exchange(greeted_, true)) return Command::kOther;
-    if (!pending_.empty()) pending_.erase(pending_.begin());
+    const bool answers_challenge = std::exchange(answers_challenge_, false);
+    if (pending_.empty()) {
+      Lose();
+      return command;
+    }
+    // A server that wants none may have taken for commands what is in it.
+    if (pending_.front() == Command::kLiteral && !answers_challenge) Lose();
+    pending_.erase(pending_.begin());
     return command;
+  }
+  // Challenged: the login goes on, and the client's next line belongs to it, whatever it looks
+  // like (RFC 5034 section 4, RFC 5804 section 2.1).
+  void Challenged() {
+    Answered();
+    answers_challenge_ = true;
+  }
+  // Lose: which answer is about what is not known any more.
+  void Lose() { lost_ = true; }
+  void LoggedIn() {
+    if (!lost_) Succeeded();
   }
 
  private:
   std::vector<Command> pending_;
+  bool answers_challenge_ = false;  // the first of them
+  bool lost_ = false;
   bool greeted_;
 };
 
@@ -188,7 +221,6 @@ class Pop3Watch final : public OrderedWatch {
 
  private:
   void ClientLine(std::string_view line) override {
-    if (std::exchange(answers_challenge_, false)) return;
     const std::string_view verb = TakeWord(line);
     const bool auth = EqualsIgnoringCase(verb, "AUTH");
     const bool alone = WithoutTrailingSpace(line).empty();
@@ -208,15 +240,15 @@ class Pop3Watch final : public OrderedWatch {
       return;
     }
     const std::string_view verdict = TakeWord(line);
-    if (verdict == "+") {  // RFC 5034 section 4: a challenge
-      answers_challenge_ = first() == Command::kLogin;
+    if (verdict == "+") {
+      if (first() == Command::kLogin) Challenged();
       return;
     }
     const bool ok = EqualsIgnoringCase(verdict, "+OK");
     if (!ok && !EqualsIgnoringCase(verdict, "-ERR")) return;
     const Command command = Answered();
     listing_ = ok && command == Command::kList;
-    if (ok && command == Command::kLogin) Succeeded();
+    if (ok && command == Command::kLogin) LoggedIn();
     if (ok) return;
     const std::string_view code = ResponseCode(line, '[', ']');
     // RFC 3206 and RFC 2449 section 8: the others say nothing of the password.
@@ -228,7 +260,6 @@ class Pop3Watch final : public OrderedWatch {
     }
   }
 
-  bool answers_challenge_ = false;  // the client's next line is no command
   bool listing_ = false;
 };
 
@@ -237,27 +268,39 @@ class SieveWatch final : public OrderedWatch {
   explicit SieveWatch(bool greeted) : OrderedWatch(greeted) {}
 
  private:
-  // A line that begins with a string is the answer to a challenge.
   void ClientLine(std::string_view line) override {
     const std::string_view whole = line;
     const bool continues = std::exchange(client_continues_, false);
     const auto mark = FindLiteralMark(whole);
-    if (mark) client_.Skip(mark->size);
-    client_continues_ = mark.has_value();
-    if (continues || line.empty() || line.starts_with('"') || line.starts_with('{')) return;
-    Await(EqualsIgnoringCase(TakeWord(line), "AUTHENTICATE") ? Command::kLogin : Command::kOther);
+    const bool login = EqualsIgnoringCase(TakeWord(line), "AUTHENTICATE");
+    if (mark) {
+      // Elsewhere a server may refuse the literal, and take for commands what is in it.
+      const bool expected = whole.starts_with('{') ? !continues : login && SpacesIn(whole) <= 2;
+      if (!expected || mark->synchronising || mark->size > kMaxLoginLiteral) Lose();
+      client_.Skip(mark->size);
+      client_continues_ = true;
+    }
+    if (std::ranges::count(whole, '"') % 2 != 0) Lose();  // the string may go on
+    if (continues) return;
+    Await(login ? Command::kLogin : whole.starts_with('{') ? Command::kLiteral : Command::kOther);
   }
+  static ptrdiff_t SpacesIn(std::string_view line) { return std::ranges::count(line, ' '); }
 
   void ServerLine(std::string_view line) override {
     const auto mark = FindLiteralMark(line);
     const bool continues = std::exchange(server_continues_, mark.has_value());
     if (mark) server_.Skip(mark->size);
     if (continues) return;
+    // A capability, or a challenge.
+    if (line.starts_with('"') || line.starts_with('{')) {
+      if (first() == Command::kLogin) Challenged();
+      return;
+    }
     const std::string_view verdict = TakeWord(line);
     const bool ok = EqualsIgnoringCase(verdict, "OK");
     if (!ok && !EqualsIgnoringCase(verdict, "NO")) return;
     if (Answered() != Command::kLogin) return;
-    if (ok) Succeeded();
+    if (ok) LoggedIn();
     // RFC 5804 section 1.3: the others say nothing of the password.
     static constexpr std::array<std::string_view, 4> kNoGuess = {
         "TRYLATER", "ENCRYPT-NEEDED", "TRANSITION-NEEDED", "AUTH-TOO-WEAK"};

@@ -257,6 +257,7 @@ void Session::DecideRelay() {
   if (client_.ended()) client_done_ = true;
   // The dialog waits for no more of its commands.
   if (client_done_ && link_ != nullptr) LetThrough();
+  if (gate_ != nullptr) EmptyGate(backend_ended);
   if (backend_ended) {
     NoteEnd(How::kServerClosed);
     client_.End();
@@ -389,7 +390,7 @@ void Session::Finish(How how, bool reset_backend) {
   client_.Keep({});
   opening_ = nullptr;
   link_ = nullptr;
-  logins_ = nullptr;
+  gate_ = nullptr;
   io_.timers.Arm(timer_, io_.now_ms + kFinishMs);
 }
 
@@ -402,7 +403,7 @@ void Session::Close(How how, bool reset_backend) {
   handshake_ = nullptr;
   opening_ = nullptr;
   link_ = nullptr;
-  logins_ = nullptr;
+  gate_ = nullptr;
   client_.Keep({});
   Log();
 }

@@ -20,7 +20,7 @@ constexpr uint64_t kPartingMs = 1'000;
 void Session::BeginConnecting() {
   state_ = State::kConnecting;
   PrepareLink();
-  if (link_ == nullptr) WatchLogins(false);
+  if (link_ == nullptr) MakeGate(nullptr);
   QueueProxyHeader();
   const generation::BackendSettings& backend = settings_->backends()[listener().backend];
   for (const generation::ServerSettings& server : backend.servers) {

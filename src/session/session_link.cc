@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include <span>
+
 #include "backend_link.h"
 #include "postern/base/check.h"
 #include "postern/session/session.h"
@@ -20,6 +22,8 @@ os::SocketAddress AddressOf(const std::array<std::byte, 28>& octets) {
   return {address, static_cast<socklen_t>(address->sa_family == AF_INET ? sizeof(sockaddr_in)
                                                                         : sizeof(sockaddr_in6))};
 }
+
+MutableBytes AsWritable(std::string& text) { return std::as_writable_bytes(std::span(text)); }
 
 }  // namespace
 
@@ -233,16 +237,21 @@ void Session::LinkFailed(mail::BackendFailure failure, const std::string& detail
 void Session::LetThrough() {
   const std::unique_ptr<BackendLink> link = std::move(link_);
   if (state_ == State::kConnecting) ServerReady();
-  WatchLogins(link->dialog != nullptr);
-  HeardFromServer(AsBytes(link->from_server));
-  if (logins_ != nullptr) logins_->TakeClient(AsBytes(link->from_client));
-  if (backend_.Say(link->from_client) && client_.Say(link->from_server)) {
-    bytes_out_ += link->from_server.size();
-    io_.counters.bytes_to_clients.Add(link->from_server.size());
-    return;
-  }
+  MakeGate(link->dialog.get());
+  bytes_out_ += link->from_server.size();
+  io_.counters.bytes_to_clients.Add(link->from_server.size());
+  if (LetFlow(AsWritable(link->from_client), AsWritable(link->from_server))) return;
+  if (state_ != State::kRelay) return;
   reason_ = "cannot seal a record";
   Finish(How::kError, true);
+}
+
+// What came from either side meanwhile. The server's first: it answers nothing of the client's.
+bool Session::LetFlow(MutableBytes from_client, MutableBytes from_server) {
+  Plaintext server{.bytes = from_server};
+  Plaintext client{.bytes = from_client};
+  return (from_server.empty() || SendToClient(server)) &&
+         (from_client.empty() || SendToBackend(client));
 }
 
 // LinkBroken: the server hung up before it was ready. The next one is tried.

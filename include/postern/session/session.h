@@ -17,7 +17,7 @@
 #include "postern/generation/settings.h"
 #include "postern/mail/backend_dialog.h"
 #include "postern/mail/client_dialog.h"
-#include "postern/mail/login_watch.h"
+#include "postern/mail/gate.h"
 #include "postern/mail/proxy_header.h"
 #include "postern/mail/replies.h"
 #include "postern/os/socket_address.h"
@@ -181,13 +181,19 @@ class Session final : private relay::StreamOwner {
   void LinkFailed(mail::BackendFailure failure, const std::string& detail,
                   const std::string& to_client);
   void LetThrough();
+  bool LetFlow(MutableBytes from_client, MutableBytes from_server);
   void LinkBroken();
 
   // Relay (session_relay.cc)
   void RelayToBackend(const ring::Slot& slot, MutableBytes wire);
   void RelayToClient(const ring::Slot& slot, MutableBytes wire);
-  void WatchLogins(bool greeted);
-  void HeardFromServer(Bytes octets);
+  void MakeGate(const mail::BackendDialog* dialog);
+  bool SendToBackend(Plaintext& plain);
+  bool SendToClient(const Plaintext& plain);
+  bool PassToClient(Bytes octets);
+  bool OpenGate();
+  void EmptyGate(bool server_ended);
+  void LogLoginFailed();
 
   // Decisions (session.cc)
   void Decide();
@@ -281,8 +287,8 @@ class Session final : private relay::StreamOwner {
   std::shared_ptr<tls::ClientContexts> client_contexts_;  // until the link is made
   // What a session needs until the client's octets may flow; null where they flow at once.
   std::unique_ptr<BackendLink> link_;
-  // Reads along until the client has logged in; null from then on, and where nobody logs in.
-  std::unique_ptr<mail::LoginWatch> logins_;
+  // Until the client has logged in; null from then on, and where octets are no mail protocol's.
+  std::unique_ptr<mail::Gate> gate_;
 };
 
 // SessionTable owns a worker's sessions.

@@ -95,22 +95,35 @@ const Case kCases[] = {
      "C: c AUTHENTICATE PLAIN AGpvZQByaWdodA==\n"
      "S: c OK yes\n",
      2, true},
-    {"IMAP: literals of both kinds hold no commands", kImap,
+    {"IMAP: what stands in a literal is no login, whatever else has its tag", kImap,
      "S: * OK ready\n"
      "C: a LOGIN {10}\n"
      "S: + OK\n"
      "c: b LOGIN x \n"
      "C:  wrong\n"
-     "S: b OK not of a login\n"
      "S: a NO no\n"
-     "C: c LOGIN {5+}\n"
-     "c: e LOG\n"
-     "C:  {3+}\n"
-     "c: x y\n"
-     "C: \n"
+     "C: b NOOP\n"
+     "S: b OK not of a login\n"
+     "C: e NOOP\n"
+     "C: c LOGIN {12+}\n"
+     "c: e LOGIN u p \n"
+     "C:  x\n"
      "S: e OK not of a login\n"
-     "S: c OK yes\n",
-     1, true},
+     "S: c NO no\n"
+     "C: d LOGIN {1+}\n"
+     "c: u\n"
+     "C:  p\n"
+     "S: d OK yes\n",
+     2, true},
+    {"IMAP: what stands in an answer to a challenge is no login", kImap,
+     "S: * OK ready\n"
+     "C: a AUTHENTICATE PLAIN\n"
+     "C: t LOGIN u p\n"
+     "C:  t NOOP\n"
+     "S: + \n"
+     "S: a BAD no\n"
+     "S: t OK done\n",
+     0},
     {"IMAP: a literal that is refused is no literal", kImap,
      "S: * OK ready\n"
      "C: a LOGIN {99999}\n"
@@ -206,6 +219,22 @@ const Case kCases[] = {
      "S: +OK\n",
      1, true, true},
 
+    {"POP3: the answer to another command is no login's, however many go ahead", kPop3,
+     "C: AUTH PLAIN\n"
+     "C: PASS x\n"
+     "C: PASS x\n"
+     "C: USER u\n"
+     "S: + \n"
+     "S: -ERR [AUTH] no\n"
+     "S: -ERR [AUTH] no\n"
+     "S: +OK\n",
+     2, false, true},
+    {"POP3: an answer too many, and nothing is taken for a login", kPop3,
+     "S: +OK what?\n"
+     "C: PASS x\n"
+     "S: +OK\n",
+     0, false, true},
+
     {"SMTP: 535, and nothing else", kSmtp,
      "S: 220 mx.example.com ESMTP\n"
      "C: EHLO client\n"
@@ -242,6 +271,19 @@ const Case kCases[] = {
      "C: \"AGpvZQByaWdodA==\"\n"
      "S: OK \"Logged in.\"\n",
      2, true},
+    {"ManageSieve: a literal that a server may have refused, and a string that goes on", kSieve,
+     "C: {6+}\n"
+     "C: NOOP\n"
+     "C: AUTHENTICATE \"X\"\n"
+     "S: NO what?\n"
+     "S: OK of what stood in the literal\n",
+     0, false, true},
+    {"ManageSieve: a string that goes on", kSieve,
+     "C: NOOP \"\n"
+     "C: AUTHENTICATE \"X\"\n"
+     "S: OK of NOOP\n"
+     "S: OK\n",
+     0, false, true},
     {"ManageSieve: not every NO is a failed login", kSieve,
      "C: LISTSCRIPTS\n"
      "S: NO \"log in first\"\n"

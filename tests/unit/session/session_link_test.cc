@@ -291,4 +291,52 @@ TEST_CASE("session link: a client that goes on without TLS is introduced again")
   CHECK(ReadLine(harness, client) == "250 fine\r\n");
 }
 
+TEST_CASE("session link: the gate stands where nothing is to be said to the server, too") {
+  Harness harness(With(config::Service::kSmtp, config::BackendTlsMode::kOff));
+  const os::UniqueFd client = Secured(harness);
+  const os::UniqueFd backend = harness.AcceptBackend();
+  harness.Write(backend, "220 mx\r\n");
+  CHECK(Heard(harness, client, "220 mx\r\n") == ToyRecord("220 mx\r\n"));
+  // Cut within the command, which is held back until it is known.
+  harness.Write(client, ToyRecord("HELO c\r\nXCLI"));
+  CHECK(harness.Read(backend, 8) == "HELO c\r\n");
+  harness.Write(client, ToyRecord("ENT ADDR=192.0.2.1\r\nXCL"));
+  CHECK(ReadLine(harness, backend) == "XXXXXXX ADDR=192.0.2.1\r\n");
+  harness.Write(backend, "250-mx\r\n250-XCLIENT ADDR\r\n250 STARTTLS\r\n");
+  CHECK(Heard(harness, client, "250 mx\r\n") == ToyRecord("250 mx\r\n"));
+  harness.Write(client, ToyRecord("bye", 21));
+  CHECK(harness.Read(backend, 3) == "XCL");  // nothing comes any more
+}
+
+TEST_CASE("session link: behind a login octets flow untouched") {
+  Harness harness(With(config::Service::kPop3, config::BackendTlsMode::kOff));
+  const os::UniqueFd client = Secured(harness);
+  const os::UniqueFd backend = harness.AcceptBackend();
+  harness.Write(backend, "+OK\r\n");
+  CHECK(Heard(harness, client, "+OK\r\n") == ToyRecord("+OK\r\n"));
+  harness.Write(client, ToyRecord("STLS\r\nPASS x\r\nST"));
+  CHECK(harness.Read(backend, 14) == "XXXX\r\nPASS x\r\n");
+  harness.Write(backend, "-ERR\r\n+OK in\r\nST");
+  CHECK(Heard(harness, client, "-ERR\r\n+OK in\r\nST") == ToyRecord("-ERR\r\n+OK in\r\nST"));
+  CHECK(harness.Read(backend, 2) == "ST");
+  harness.Write(client, ToyRecord("LS\r\n"));
+  CHECK(harness.Read(backend, 4) == "LS\r\n");
+}
+
+TEST_CASE("session link: PREAUTH reaches no client, with a dialog or without") {
+  for (const config::BackendTlsMode tls :
+       {config::BackendTlsMode::kOff, config::BackendTlsMode::kImplicit}) {
+    Harness harness(With(config::Service::kImap, tls));
+    const os::UniqueFd client = Secured(harness);
+    const os::UniqueFd backend = harness.AcceptBackend();
+    const bool secure = tls == config::BackendTlsMode::kImplicit;
+    if (secure) CHECK(harness.Read(backend, 6) == "HELLO\n");
+    const std::string greeting = "* PREAUTH welcome root\r\n";
+    harness.Write(backend, secure ? "WELCOME\n" + ToyRecord(greeting) : greeting);
+    bool close_notify = false;
+    CHECK(LastWords(harness, client, close_notify).starts_with("* BYE "));
+    CHECK(harness.log.Has("greets PREAUTH"));
+  }
+}
+
 }  // namespace postern::session

@@ -108,8 +108,8 @@ TEST_CASE("session: a truncated client stream is a reset to the server") {
 TEST_CASE("session: a reset server is no clean end for the client") {
   Harness harness;
   Harness::Pair pair = harness.Established();
-  harness.Write(pair.backend, "partial");
-  CHECK(harness.Read(pair.client, 12) == ToyRecord("partial"));
+  harness.Write(pair.backend, "a partial");
+  CHECK(harness.Read(pair.client, 14) == ToyRecord("a partial"));
   const linger reset{1, 0};
   REQUIRE(::setsockopt(pair.backend.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
   pair.backend.Reset();
@@ -264,8 +264,8 @@ TEST_CASE("session: idle connections are told and closed, busy ones are not") {
   CHECK(close_notify);
   CHECK(harness.table.size() == 1);
   CHECK(harness.log.Has("how=idle-timeout"));
-  harness.Write(busy.backend, "y");
-  CHECK(harness.Read(busy.client, 6) == ToyRecord("y"));
+  harness.Write(busy.backend, "y\n");
+  CHECK(harness.Read(busy.client, 7) == ToyRecord("y\n"));
 }
 
 TEST_CASE("session: goodbye is said between lines, never within one") {
@@ -370,8 +370,8 @@ TEST_CASE("session: readers that do not read pin no slots and are bounded in mem
   CHECK(harness.backend_pool->available() == harness.backend_pool->count());
   // Everybody else is served as if nothing were the matter.
   Harness::Pair live = harness.Established();
-  harness.Write(live.backend, "prompt");
-  CHECK(harness.Read(live.client, 11) == ToyRecord("prompt"));
+  harness.Write(live.backend, "a prompt");
+  CHECK(harness.Read(live.client, 13) == ToyRecord("a prompt"));
   // And a stuck reader that begins to read gets all of it.
   const uint64_t before = harness.counters.bytes_to_clients.Get();
   std::string got;
