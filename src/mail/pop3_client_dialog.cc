@@ -20,7 +20,7 @@ struct Row {
   Verb verb;
 };
 
-constexpr std::array<Row, 8> kCommands = {{
+constexpr std::array<Row, 9> kCommands = {{
     {"CAPA", Verb::kCapa},
     {"STLS", Verb::kStls},
     {"QUIT", Verb::kQuit},
@@ -29,6 +29,7 @@ constexpr std::array<Row, 8> kCommands = {{
     {"PASS", Verb::kPass},
     {"APOP", Verb::kApop},
     {"UTF8", Verb::kUtf8},
+    {"LANG", Verb::kUtf8},
 }};
 
 class Pop3ClientDialog final : public TextDialog {
