@@ -36,6 +36,13 @@ std::string Listed(const std::vector<std::string>& names) {
   return text;
 }
 
+// Whatever else is wrong: whether it is at all the server that was meant.
+std::string NamesText(const FailedServerHandshake& failed) {
+  const std::vector<std::string> names = pki::AlternativeNames(failed.verification.leaf.get());
+  return fmt::format(" (it is for {}; {} was expected)", names.empty() ? "no host" : Listed(names),
+                     failed.expected);
+}
+
 Explanation NameMismatch(const FailedServerHandshake& failed) {
   const std::vector<std::string> names = pki::AlternativeNames(failed.verification.leaf.get());
   if (names.empty()) {
@@ -120,8 +127,8 @@ Explanation CertificateRefused(const FailedServerHandshake& failed) {
     return NameMismatch(failed);
   }
   return {HandshakeFailure::kServerCertificateRefused,
-          fmt::format("the server's certificate ({}) {}", Subject(verification.leaf.get()),
-                      VerifyText(verification))};
+          fmt::format("the server's certificate ({}) {}{}", Subject(verification.leaf.get()),
+                      VerifyText(verification), NamesText(failed))};
 }
 
 // What an alert means to whoever has configured the back end.
