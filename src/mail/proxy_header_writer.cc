@@ -117,7 +117,12 @@ void WriteVersion2(const ProxyHeader& header, bool with_tls, std::vector<std::by
     if (header.unique_id.size() <= proxy::kMaxUniqueId) {
       PutText(out, proxy::kTypeUniqueId, header.unique_id);
     }
-    if (header.tls) PutTls(out, *header.tls);
+    if (header.tls) {
+      PutTls(out, *header.tls);
+      PutText(out, proxy::kTypeCertificateSubject, header.tls->subject);
+      PutText(out, proxy::kTypeCertificateIssuer, header.tls->issuer);
+      PutText(out, proxy::kTypeCertificateSha256, header.tls->fingerprint);
+    }
     PutSum(out, start);
   }
   SetNumber(out, start + 14, out.size() - start - proxy::kFixedPart);

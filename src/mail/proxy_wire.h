@@ -35,6 +35,10 @@ inline constexpr uint8_t kTypeSslCommonName = 0x22;
 inline constexpr uint8_t kTypeSslCipher = 0x23;
 inline constexpr uint8_t kTypeSslSignature = 0x24;
 inline constexpr uint8_t kTypeSslKey = 0x25;
+// Of those that are free for everybody (section 2.2.7).
+inline constexpr uint8_t kTypeCertificateSubject = 0xE0;
+inline constexpr uint8_t kTypeCertificateIssuer = 0xE1;
+inline constexpr uint8_t kTypeCertificateSha256 = 0xE2;
 inline constexpr size_t kSslFixedPart = 5;  // flags, and whether the certificate was verified
 inline constexpr uint8_t kClientSsl = 0x01;
 inline constexpr uint8_t kClientCertConn = 0x02;

@@ -89,6 +89,9 @@ mail::ProxyTls TlsOf(const tls::HandshakeFacts& facts) {
   tls.certificate_in_session = true;
   tls.verified = facts.peer->verified;
   tls.common_name = facts.peer->common_name;
+  tls.subject = facts.peer->subject;
+  tls.issuer = facts.peer->issuer;
+  tls.fingerprint = facts.peer->fingerprint;
   return tls;
 }
 

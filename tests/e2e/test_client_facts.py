@@ -16,6 +16,7 @@ from test_proxy import SIGNATURE, extensions
 
 ALPN, AUTHORITY, CRC32C, UNIQUE_ID, SSL = 0x01, 0x02, 0x03, 0x05, 0x20
 SSL_VERSION, SSL_CN, SSL_CIPHER, SSL_SIGNATURE, SSL_KEY = 0x21, 0x22, 0x23, 0x24, 0x25
+SUBJECT, ISSUER, SHA256 = 0xE0, 0xE1, 0xE2  # Postern's own
 # Section 2.2.6 of the specification.
 CLIENT_SSL, CLIENT_CERT_CONN, CLIENT_CERT_SESS = 1, 2, 4
 
@@ -94,6 +95,8 @@ def test_a_certificate_is_told_of_with_a_full_and_a_resumed_handshake(postern, c
             assert line["client_certificate"] == "CN=alice"
             assert line["client_issuer"] == "CN=clients"
             assert line["client_fingerprint"] == hashlib.sha256(der).hexdigest()
+            assert (found[SUBJECT], found[ISSUER]) == (b"CN=alice", b"CN=clients")
+            assert found[SHA256].decode() == line["client_fingerprint"]
 
 
 def test_without_a_certificate_none_is_told_of(postern, clients):
@@ -103,7 +106,7 @@ def test_without_a_certificate_none_is_told_of(postern, clients):
     flags, verified = struct.unpack(">BL", found[SSL][:5])
     assert (flags, verified) == (CLIENT_SSL, 1)
     assert SSL_CN not in extensions(found[SSL][5:])
-    assert ALPN not in found
+    assert not {ALPN, SUBJECT, ISSUER, SHA256} & set(found)
     assert not [key for key in line if key.startswith("client_")]
 
 

@@ -39,6 +39,10 @@ struct ProxyTls {
   std::string_view cipher;                 // "ECDHE-RSA-AES128-GCM-SHA256"
   std::string_view signature_algorithm;    // of the proxy's certificate: "ecdsa-with-SHA256"
   std::string_view key_algorithm;          // of the proxy's certificate: "EC256"
+  // Of the client's certificate, in extensions of Postern's own, which are written and not read.
+  std::string_view subject;      // as RFC 4514 writes it
+  std::string_view issuer;       // likewise
+  std::string_view fingerprint;  // SHA-256, in hexadecimal
   bool operator==(const ProxyTls&) const = default;
 };
 

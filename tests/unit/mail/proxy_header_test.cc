@@ -365,7 +365,29 @@ TEST_CASE("proxy header: texts of any length leave a header that can be read") {
   }
 }
 
-TEST_CASE("a repeated header is seen at its beginning, however it is cut, and nothing else is") {
+TEST_CASE("proxy header: whose the client's certificate is stands in extensions of our own") {
+  ProxyHeader header;
+  header.tls = ProxyTls{.version = "TLSv1.3"};
+  header.tls->subject = "CN=alice";
+  header.tls->issuer = "CN=clients";
+  header.tls->fingerprint = "0123";
+  std::vector<std::byte> wire;
+  WriteProxyHeader(header, ProxyFormat::kVersion2Tls, wire);
+  const std::string_view text = AsText(wire);
+  CHECK(text.find(std::string("\xE0\0\x08"
+                              "CN=alice",
+                              11)) != std::string_view::npos);
+  CHECK(text.find(std::string("\xE1\0\x0A"
+                              "CN=clients",
+                              13)) != std::string_view::npos);
+  CHECK(text.find(std::string("\xE2\0\x04"
+                              "0123",
+                              7)) != std::string_view::npos);
+  CHECK(ParseProxyHeader(wire, ProxyAccepts::kAny).state == ProxyParsed::State::kDone);
+}
+
+TEST_CASE(
+    "proxy header: a second one is seen at its beginning, however it is cut, and nothing else is") {
   const std::string kVersion2("\r\n\r\n\0\r\nQUIT\n", 12);
   for (const std::string& start : {std::string("PROXY "), kVersion2}) {
     for (size_t cut = 0; cut <= start.size(); ++cut) {
