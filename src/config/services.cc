@@ -52,9 +52,7 @@ const ServiceFacts& FactsOf(Service service) {
 
 bool HasStartTls(Service service) { return service != Service::kHttp && service != Service::kRaw; }
 
-bool HasIdentification(Service service) {
-  return HasStartTls(service) && service != Service::kSieve;
-}
+bool HasIdentification(Service service) { return HasStartTls(service); }
 
 const PlainPort* FindPlainPort(uint16_t port) {
   for (const PlainPort& plain : kPlainPorts) {

@@ -112,7 +112,7 @@ std::vector<std::string> XclientCommands(const ClientIdentity& client, std::stri
   return commands;
 }
 
-std::string Pop3Xclient(const ClientIdentity& client) {
+std::string LoginXclient(const ClientIdentity& client) {
   std::string command(kCommand);
   const auto add = [&command](std::string_view name, std::string_view value) {
     // There is no encoding: the next space is the next attribute.

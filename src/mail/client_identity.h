@@ -16,8 +16,8 @@ namespace postern::mail {
 std::vector<std::string> XclientCommands(const ClientIdentity& client, std::string_view hello_verb,
                                          std::string_view offered);
 
-// Pop3Xclient is the command of Dovecot's POP3 server.
-std::string Pop3Xclient(const ClientIdentity& client);
+// LoginXclient is the command of Dovecot's POP3 and ManageSieve servers.
+std::string LoginXclient(const ClientIdentity& client);
 
 // ImapIdList is the argument of ID, with Dovecot's fields (RFC 2971 section 3.3 has x- for those).
 std::string ImapIdList(const ClientIdentity& client);

@@ -85,7 +85,7 @@ BackendTalk::Verdict Pop3BackendDialog::Identify(const Out& out) {
                 "login_trusted_networks",
                 greeting_);
   }
-  return SayAwaiting(Awaited::kXclient, Pop3Xclient(rules().client), out);
+  return SayAwaiting(Awaited::kXclient, LoginXclient(rules().client), out);
 }
 
 BackendTalk::Verdict Pop3BackendDialog::Begin(const Out& out) {

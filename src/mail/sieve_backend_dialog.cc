@@ -1,24 +1,29 @@
 // ManageSieve (RFC 5804) towards a server. Capabilities come unasked, at the start and again behind
-// STARTTLS (section 2.2), and the last ones are the client's greeting, less STARTTLS.
+// STARTTLS (section 2.2), and the last ones are the client's greeting, less what is not for it:
+// STARTTLS, and XCLIENT, by which Dovecot offers to be told who the client is.
 #include <string>
 
 #include "mail/backend_talk.h"
+#include "mail/client_identity.h"
 #include "mail/words.h"
 
 namespace postern::mail {
 namespace {
 
-enum class Awaited : uint8_t { kGreeting, kStartTls, kHandshake, kSecondGreeting };
+enum class Awaited : uint8_t { kGreeting, kStartTls, kHandshake, kSecondGreeting, kXclient };
 
 bool IsCapability(std::string_view response) {
   return response.starts_with('"') || response.starts_with('{');
 }
 
-bool IsStartTls(std::string_view response) {
-  // As a quoted string or as a literal.
-  return EqualsIgnoringCase(WithoutTrailingSpace(response), "\"STARTTLS\"") ||
-         (response.starts_with('{') &&
-          EqualsIgnoringCase(response.substr(response.find('\n') + 1), "STARTTLS"));
+// As a quoted string or as a literal.
+bool Is(std::string_view response, std::string_view name) {
+  response = WithoutTrailingSpace(response);
+  if (response.starts_with('{')) {
+    return EqualsIgnoringCase(response.substr(response.find('\n') + 1), name);
+  }
+  return response.size() == name.size() + 2 && response.front() == '"' && response.back() == '"' &&
+         EqualsIgnoringCase(response.substr(1, name.size()), name);
 }
 
 class SieveBackendDialog final : public BackendTalk {
@@ -34,10 +39,12 @@ class SieveBackendDialog final : public BackendTalk {
   Verdict TakeCapability(std::string_view response);
   Verdict TakeEnd(std::string_view response, const Out& out);
   Verdict TakeGreeting(std::string_view response, const Out& out);
+  Verdict Begin(const Out& out);
 
   Awaited awaited_ = Awaited::kGreeting;
-  std::string greeting_;  // as far as it is there, less STARTTLS
+  std::string greeting_;  // as far as it is there, less what is not for the client
   bool offers_starttls_ = false;
+  bool offers_xclient_ = false;
 };
 
 BackendTalk::Verdict SieveBackendDialog::TakeResponse(std::string_view response, const Out& out) {
@@ -49,6 +56,9 @@ BackendTalk::Verdict SieveBackendDialog::TakeResponse(std::string_view response,
   if (EqualsIgnoringCase(name, "NO") && awaited_ == Awaited::kStartTls) {
     return Fail(BackendFailure::kNoStartTls, "refuses STARTTLS", response);
   }
+  if (EqualsIgnoringCase(name, "NO") && awaited_ == Awaited::kXclient) {
+    return Fail(BackendFailure::kNotIdentified, "refuses XCLIENT", response);
+  }
   if (EqualsIgnoringCase(name, "BYE") || EqualsIgnoringCase(name, "NO")) {
     return Fail(BackendFailure::kRefused, "refuses to serve", response);
   }
@@ -56,8 +66,10 @@ BackendTalk::Verdict SieveBackendDialog::TakeResponse(std::string_view response,
 }
 
 BackendTalk::Verdict SieveBackendDialog::TakeCapability(std::string_view response) {
-  if (IsStartTls(response)) {
+  if (Is(response, "STARTTLS")) {
     offers_starttls_ = true;
+  } else if (Is(response, "XCLIENT")) {
+    offers_xclient_ = true;
   } else {
     greeting_.append(response).append("\r\n");
   }
@@ -72,7 +84,10 @@ BackendTalk::Verdict SieveBackendDialog::TakeEnd(std::string_view response, cons
     case Awaited::kStartTls:
       awaited_ = Awaited::kHandshake;
       greeting_.clear();
+      offers_xclient_ = false;
       return Verdict::kStartTls;
+    case Awaited::kXclient:
+      return Begin(out);
     case Awaited::kHandshake:
       break;
   }
@@ -87,7 +102,19 @@ BackendTalk::Verdict SieveBackendDialog::TakeGreeting(std::string_view response,
     awaited_ = Awaited::kStartTls;
     return Say("STARTTLS", out);
   }
-  if (rules().greet_client) out.client.append(greeting_).append(response).append("\r\n");
+  greeting_.append(response).append("\r\n");
+  if (!rules().identify) return Begin(out);
+  if (!offers_xclient_) {
+    return Fail(BackendFailure::kNotIdentified,
+                "does not offer XCLIENT; Dovecot admits Postern's address by "
+                "login_trusted_networks");
+  }
+  awaited_ = Awaited::kXclient;
+  return Say(LoginXclient(rules().client), out);
+}
+
+BackendTalk::Verdict SieveBackendDialog::Begin(const Out& out) {
+  if (rules().greet_client) out.client += greeting_;
   return Verdict::kReady;
 }
 

@@ -99,8 +99,9 @@ def test_pop3(postern, believing, identify):
     assert FORGED not in seen(believing, "pop3")
 
 
-def test_sieve(postern, believing):
-    port = serve(postern, believing, "sieve", False)
+@IDENTIFY
+def test_sieve(postern, believing, identify):
+    port = serve(postern, believing, "sieve", identify)
     for shape in SHAPES:
         with Client(port, postern.authority.context()) as client:
             greeting = client.hear("OK")

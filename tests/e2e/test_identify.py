@@ -87,13 +87,17 @@ def test_a_client_that_sends_xclient_itself_is_refused(postern, believing):
 
 
 @pytest.mark.parametrize("mode", ["off", "starttls"])
-@pytest.mark.parametrize("service", ["imap", "pop3"])
+@pytest.mark.parametrize("service", ["imap", "pop3", "sieve"])
 def test_dovecot_sees_the_client(postern, believing, service, mode):
     port = serve(postern, believing.dovecot.port(service), service, **backend_tls(postern, mode))
     with connect(port, postern.authority) as sock:
-        greeting = read_until(sock, b"\r\n")
+        greeting = read_until(sock, b"ready", b"TLS negotiation")
         assert b"XCLIENT" not in greeting and b"STARTTLS" not in greeting
-        if service == "imap":
+        if service == "sieve":
+            credentials = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+            sock.sendall(f'AUTHENTICATE "PLAIN" "{credentials}"\r\n'.encode())
+            read_until(sock, b"Logged in")
+        elif service == "imap":
             sock.sendall(f"a LOGIN {USER} {PASSWORD}\r\n".encode())
             read_until(sock, b"a OK")
         else:
@@ -101,7 +105,7 @@ def test_dovecot_sees_the_client(postern, believing, service, mode):
             read_until(sock, b"+OK")
             sock.sendall(f"PASS {PASSWORD}\r\n".encode())
             read_until(sock, b"+OK Logged in")
-    log_has(believing.dovecot.directory / "dovecot.log", f"{service}-login", f"rip={CLIENT}")
+    log_has(believing.log(service), "managesieve-login" if service == "sieve" else f"{service}-login", f"rip={CLIENT}")
 
 
 @pytest.mark.parametrize("service, words, setting", [("smtp", b"421 ", "smtpd_authorized_xclient_hosts"),

@@ -96,7 +96,7 @@ def faults(postern):
 @pytest.mark.parametrize("told", [False, True], ids=["", "told-who-the-client-is"])
 @pytest.mark.parametrize("service", LOGINS)
 def test_failed_logins_are_counted_and_told(postern, servers, service, told):
-    settings = {"identify_clients": True} if told and service != "sieve" else {}
+    settings = {"identify_clients": True} if told else {}
     port = postern.serve(f"localhost:{servers.port(service)}", service, backend_settings=settings)
     postern.start()
     LOGINS[service](port, unverified(), ["wrong", PASSWORD])

@@ -49,7 +49,7 @@ TEST_CASE("proxy: off without a word") {
 TEST_CASE("proxy: clients are identified in the words of services that have some") {
   CHECK_FALSE(Good("").backends[0].identify_clients);
   CHECK(Good("", "identify_clients = true").backends[0].identify_clients);
-  for (const char* service : {"sieve", "http", "raw"}) {
+  for (const char* service : {"http", "raw"}) {
     const auto loaded = Parse(
         "[backends.b]\nservers = [\"127.0.0.1:143\"]\nidentify_clients = true\n"
         "[listeners.l]\naddress = \"127.0.0.1:9993\"\nbackend = \"b\"\nservice = \"" +

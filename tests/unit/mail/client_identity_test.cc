@@ -80,11 +80,11 @@ TEST_CASE("client identity: no XCLIENT command is too long, the address comes la
 }
 
 TEST_CASE("client identity: POP3 has no encoding, so nothing odd is told", "[dialog]") {
-  CHECK(Pop3Xclient({.address = "192.0.2.7", .port = 1, .session_id = "s1"}) ==
+  CHECK(LoginXclient({.address = "192.0.2.7", .port = 1, .session_id = "s1"}) ==
         "XCLIENT ADDR=192.0.2.7 PORT=1 SESSION=s1 TTL=5");
-  CHECK(Pop3Xclient({.address = "192.0.2.7", .session_id = "s1\r\nQUIT"}) ==
+  CHECK(LoginXclient({.address = "192.0.2.7", .session_id = "s1\r\nQUIT"}) ==
         "XCLIENT ADDR=192.0.2.7 TTL=5");
-  CHECK(Pop3Xclient({.address = "192.0.2.7", .session_id = "s1 ADDR=192.0.2.8"}) ==
+  CHECK(LoginXclient({.address = "192.0.2.7", .session_id = "s1 ADDR=192.0.2.8"}) ==
         "XCLIENT ADDR=192.0.2.7 TTL=5");
 }
 

@@ -77,6 +77,42 @@ TEST_CASE("sieve back end: no TLS, no session", "[dialog]") {
   )");
 }
 
+TEST_CASE("sieve back end: who the client is", "[dialog]") {
+  BackendRules rules = Rules(true);
+  rules.identify = true;
+  rules.client = {.address = "2001:db8::7", .port = 4711, .session_id = "s1"};
+  Replay(rules, R"(
+    S: "SASL" ""
+    S: "STARTTLS"
+    S: "XCLIENT"
+    S: OK
+    P: STARTTLS
+    S: OK
+    TLS:
+    S: "SASL" "PLAIN"
+    s: {7}\r\nXCLIENT\r\n
+    S: OK "ready"
+    P: XCLIENT ADDR=2001:db8::7 PORT=4711 SESSION=s1 TTL=5
+    S: OK "Updated"
+    G: "SASL" "PLAIN"
+    G: OK "ready"
+    = ready
+  )");
+  rules.starttls = false;
+  Replay(rules, R"(
+    S: "XCLIENT"
+    S: OK
+    P: XCLIENT ADDR=2001:db8::7 PORT=4711 SESSION=s1 TTL=5
+    S: NO "You are not from trusted IP"
+    = failed not-identified: refuses XCLIENT: "NO ?You are not from trusted IP?"
+  )");
+  Replay(rules, R"(
+    S: "SASL" "PLAIN"
+    S: OK
+    = failed not-identified: does not offer XCLIENT; Dovecot admits Postern's address by login_trusted_networks
+  )");
+}
+
 TEST_CASE("sieve back end: a server that does not serve, or not ManageSieve", "[dialog]") {
   for (const char* line : {"BYE", "NO (TRYLATER) later"}) {
     Replay(Rules(true),
