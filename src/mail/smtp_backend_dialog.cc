@@ -17,6 +17,7 @@
 #include "mail/ehlo_keywords.h"
 #include "mail/words.h"
 #include "postern/base/limits.h"
+#include "postern/mail/replies.h"
 
 namespace postern::mail {
 namespace {
@@ -263,8 +264,17 @@ BackendTalk::Verdict SmtpBackendDialog::TakeXclient(const Answer& answer, const 
     said_ehlo_ = false;
     return Proceed(out);
   }
+  if (answer.code() == "501") {
+    // It knows the command, and not what is said of this client. It would say the same to nobody
+    // else, so it has not failed, and the words are no greeting.
+    out.client += Reply(Protocol::kSmtp, Occasion::kBackendUnavailable);
+    return Fatal(BackendFailure::kClientRefused,
+                 "does not understand what XCLIENT says of this client; a Postfix with "
+                 "inet_protocols = ipv4 takes no IPv6 addresses",
+                 answer);
+  }
   // Of what it answers these are about the command; all others are its greeting for the client.
-  constexpr std::array<std::string_view, 5> kNotUnderstood = {"500", "501", "502", "503", "504"};
+  constexpr std::array<std::string_view, 4> kNotUnderstood = {"500", "502", "503", "504"};
   const bool understood = std::ranges::find(kNotUnderstood, answer.code()) == kNotUnderstood.end();
   if (!understood || !xclient_.empty() || answer.code() < "400") {
     return Fatal(BackendFailure::kNotIdentified, "refuses XCLIENT", answer);

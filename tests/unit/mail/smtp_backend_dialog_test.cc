@@ -137,7 +137,7 @@ TEST_CASE("smtp back end: a server that will not hear who the client is", "[dial
     S: 250 XCLIENT NAME PROTO
     = failed not-identified: does not take a client's address by XCLIENT: "XCLIENT NAME PROTO"
   )");
-  for (const char* answer : {"501 5.5.4 Bad NAME syntax", "503 5.5.1 Later", "250 Thanks"}) {
+  for (const char* answer : {"500 5.5.2 What?", "503 5.5.1 Later", "250 Thanks"}) {
     Replay(Identify(), std::string("S: 220 mx.example.net ESMTP\n"
                                    "P: EHLO front.example.com\n"
                                    "S: 250-mx.example.net\n"
@@ -147,6 +147,21 @@ TEST_CASE("smtp back end: a server that will not hear who the client is", "[dial
                            answer + "\n= failed not-identified: refuses XCLIENT: \"" + answer +
                            "\"");
   }
+}
+
+TEST_CASE("smtp back end: a client of whom the server cannot be told", "[dialog]") {
+  BackendRules rules = Identify();
+  rules.client.address = "2001:db8::7";
+  Replay(rules, R"(
+    S: 220 mx.example.net ESMTP
+    P: EHLO front.example.com
+    S: 250-mx.example.net
+    S: 250 XCLIENT ADDR
+    P: XCLIENT ADDR=IPV6:2001:db8::7
+    S: 501 5.5.4 Bad ADDR syntax: IPV6:2001:db8::7
+    G: 421 4.4.1 The mail server cannot be reached, please try again later
+    = failed client-refused: does not understand what XCLIENT says of this client; a Postfix with inet_protocols = ipv4 takes no IPv6 addresses: "501 5.5.4 Bad ADDR syntax: IPV6:2001:db8::7"
+  )");
 }
 
 TEST_CASE("smtp back end: a client that the server will not have", "[dialog]") {

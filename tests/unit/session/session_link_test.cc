@@ -235,6 +235,25 @@ TEST_CASE("session link: who the client is, and a client that the server will no
   }
 }
 
+TEST_CASE("session link: a server that cannot be told of one client is there for the others") {
+  Harness harness(With(config::Service::kSmtp, config::BackendTlsMode::kOff, true));
+  {
+    const os::UniqueFd client = Secured(harness);
+    const os::UniqueFd backend = harness.AcceptBackend();
+    harness.Write(backend, "220 mx\r\n");
+    ReadLine(harness, backend);
+    harness.Write(backend, "250-mx\r\n250 XCLIENT ADDR\r\n");
+    ReadLine(harness, backend);
+    harness.Write(backend, "501 5.5.4 Bad ADDR syntax\r\n");
+    bool close_notify = false;
+    CHECK(LastWords(harness, client, close_notify).starts_with("421 "));
+    CHECK(harness.log.Has("inet_protocols"));
+    CHECK(harness.counters.backend_failed.Get() == 0);
+  }
+  const os::UniqueFd next = Secured(harness);
+  CHECK(harness.AcceptBackend().valid());
+}
+
 TEST_CASE("session link: a server that will not hear who the client is gets no client") {
   Harness harness(With(config::Service::kSmtp, config::BackendTlsMode::kOff, true));
   const os::UniqueFd client = Secured(harness);
