@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "mail/field_filter.h"
 #include "mail/gates.h"
 #include "mail/verb_filter.h"
 #include "mail/words.h"
@@ -38,7 +39,7 @@ std::string_view WithoutEnd(std::string_view line) {
 
 class LoginGate : public Gate {
  public:
-  size_t TakeClient(MutableBytes octets, std::string& before) final {
+  size_t TakeClient(MutableBytes octets, std::string& before) override {
     watch_->TakeClient(octets);
     return filter_.Take(octets, before);
   }
@@ -55,7 +56,7 @@ class LoginGate : public Gate {
     if (!preauth_) to_client += rest;
     return failed;
   }
-  std::string LastOfClient() final { return filter_.LetGo(); }
+  std::string LastOfClient() override { return filter_.LetGo(); }
   std::string LastOfServer() final { return std::exchange(held_, {}); }
   bool over() const final { return watch_->over(); }
   bool preauth() const final { return preauth_; }
@@ -107,7 +108,20 @@ class ImapGate final : public LoginGate {
   explicit ImapGate(const GateRules& rules)
       : LoginGate(rules, VerbFilter::Place::kBehindTag, kVerbs) {}
 
+  // Through one filter and then through the other.
+  size_t TakeClient(MutableBytes octets, std::string& before) override {
+    std::string ahead;
+    const size_t size = LoginGate::TakeClient(octets, ahead);
+    const size_t may_go = fields_.Take(std::as_writable_bytes(std::span(ahead)), before);
+    before.append(ahead, 0, may_go);
+    return fields_.Take(octets.first(size), before);
+  }
+  std::string LastOfClient() override { return fields_.LetGo() + LoginGate::LastOfClient(); }
+
  private:
+  // By ID Dovecot is told who the client is. Its other fields are a client's to say.
+  static constexpr std::array<std::string_view, 5> kFields = {
+      "X-ORIGINATING-", "X-CONNECTED-", "X-SESSION-", "X-PROXY-TTL", "X-FORWARD-"};
   static constexpr std::array<std::string_view, 1> kVerbs = {"STARTTLS"};
   static constexpr std::string_view kCapability = "CAPABILITY ";
   static constexpr std::string_view kCode = "[CAPABILITY ";
@@ -161,6 +175,8 @@ class ImapGate final : public LoginGate {
     }
     to_client.append(copied, line.data() + line.size());
   }
+
+  FieldFilter fields_{kFields};
 };
 
 // --- POP3 and ManageSieve: an offer has a line of its own ---

@@ -201,6 +201,20 @@ def test_behind_an_end_of_a_mail_that_only_some_take_for_one(postern, believing,
     assert all(f"[{FORGED}]" not in mail for mail in mails(believing))
 
 
+@pytest.mark.parametrize("field", ['"x-originating-ip"', '"X-Originating-IP"', r'"x\-originating\-ip"',
+                                   "{16+}\r\nx-originating-ip"])
+@IDENTIFY
+def test_imap_id(postern, believing, identify, field):
+    port = serve(postern, believing, "imap", identify)
+    with Client(port, postern.authority.context()) as client:
+        client.hear("* OK")
+        client.say(f'a ID ("name" "test" {field} "{FORGED}")\r\n')
+        client.hear("a OK")
+        client.say(f"b LOGIN {USER} {PASSWORD}\r\n")
+        client.hear("b OK")
+    assert FORGED not in seen(believing, "imap")
+
+
 def test_imap(postern, believing):
     port = serve(postern, believing, "imap", False)
     with Client(port, postern.authority.context()) as client:

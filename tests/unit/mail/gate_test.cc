@@ -294,6 +294,14 @@ const Case kCases[] = {
      "S: * CAPABILITY STARTTLS IMAP4rev1 STARTTLS\n-> * CAPABILITY IMAP4rev1\n"
      "S: f OK [CAPABILITY IMAP4rev1 STARTTLS] STARTTLS]\n-> f OK [CAPABILITY IMAP4rev1] "
      "STARTTLS]\n"},
+    {"IMAP: fields of ID that say who the client is, in whatever string", kImap,
+     "S: * OK ready\n"
+     "C: a ID (\"name\" \"x-mailer\" \"x-originating-ip\" \"10.9.9.9\")\n"
+     "-> a ID (\"name\" \"x-mailer\" \"XXXXXXXXXXXXXXip\" \"10.9.9.9\")\n"
+     "C: b ID (\"X\\\\-Session\\\\-ID\" {16+}\n-> b ID (\"XXXXXXXXXXXXID\" {16+}\n"
+     "C: x-connected-port \"x-proxy-ttl\" \"x-forward-y\" X-origin)\n"
+     "-> XXXXXXXXXXXXport \"XXXXXXXXXXX\" \"XXXXXXXXXXy\" X-origin)\n"
+     "C: c ID (\"ax-originating-ip\" \"x-x-session-id\" \"x-\")\n"},
     {"IMAP: behind a login octets flow", kImap,
      "S: * OK ready\n"
      "C: a LOGIN u p\n"
