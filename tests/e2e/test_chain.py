@@ -34,7 +34,7 @@ def chain(postern, behind, servers, service, between, outer="off"):
     """A port of `postern`'s, in front of one of `behind`'s that is spoken to with TLS, before a server."""
     inner = behind.serve(f"localhost:{servers.port(service)}", service, tls=between, host_name="mx.example.test",
                          proxy_protocol="v2", proxy_from=["127.0.0.0/8"],
-                         backend_settings={"identify_clients": service != "sieve"})
+                         backend_settings={"identify_clients": True})
     behind.start()
     port = postern.serve(f"localhost:{inner}", service, tls=outer, host_name="out.example.test",
                          backend_settings={"proxy_protocol": "v2-tls", "tls": between, "tls_ca": postern.authority.ca})

@@ -105,7 +105,8 @@ def test_dovecot_sees_the_client(postern, believing, service, mode):
             read_until(sock, b"+OK")
             sock.sendall(f"PASS {PASSWORD}\r\n".encode())
             read_until(sock, b"+OK Logged in")
-    log_has(believing.log(service), "managesieve-login" if service == "sieve" else f"{service}-login", f"rip={CLIENT}")
+    log_has(believing.log(service), "managesieve-login" if service == "sieve" else f"{service}-login", f"rip={CLIENT}",
+            f"session=<{postern.closed()['connection_id']}>")
 
 
 @pytest.mark.parametrize("service, words, setting", [("smtp", b"421 ", "smtpd_authorized_xclient_hosts"),

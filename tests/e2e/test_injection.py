@@ -7,6 +7,7 @@ says all he likes, in every cut, and then lets the client's handshake through.
 Shows row A5, towards clients.
 """
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -116,6 +117,18 @@ class Setting:
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 Wire(self.port, self.context, sock=sock)
 
+    def inject_with_the_clients_handshake(self, octets, cut):
+        """The same, and the client's own ClientHello comes in one segment with them, or with the rest of them."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with pytest.raises(ssl.SSLWantReadError):
+            self.context.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+        with self.open() as sock:
+            self.begin(sock)
+            with contextlib.suppress(ConnectionError):  # the first octets may have ended it
+                sock.sendall(octets[:cut])
+                sock.sendall(octets[cut:] + outgoing.read())
+            assert not read_to_end_or_reset(sock).startswith(b"\x16")  # nobody takes it for a ClientHello
+
     def begin(self, sock):
         """What a client says until it is told to go ahead."""
         sock.sendall(self.before)
@@ -160,6 +173,11 @@ def test_injected_octets_reach_nobody(setting):
             setting.inject_with_starttls(setting.before + carrier + command)
             setting.inject_before_the_handshake(carrier + command)
             named, late = named + 1, late + 1
+    for carrier in CARRIERS:
+        octets = carrier + COMMANDS[setting.service][0]
+        for cut in (0, 1, len(octets)):
+            setting.inject_with_the_clients_handshake(octets, cut)
+            late += 1
     said = setting.before + COMMANDS[setting.service][0]
     for cut in range(1, len(said)):
         if cut != len(setting.before):

@@ -22,6 +22,7 @@ from support.tls import Wire, read_exactly
 from support.waiting import DEADLINE_S, scale
 
 EHLO, ANSWER = b"EHLO c.example\r\n", b"250-server\r\n250 PIPELINING\r\n"
+MAIL, FINE = b"MAIL FROM:<a@b.example>\r\n", b"250 fine\r\n"
 DATA, GO_AHEAD = b"DATA\r\n", b"354 go\r\n"
 # What has ended a line or a message for some server, and not for another.
 ODD = [b"\r\n", b"\n", b"\r", b"\n.\n", b"\r.\r", b"\r.\r\n", b"\n.\r\n", b"\r\n.\r", b"\r\n.\n", b"\r\r\n", b"\r\n.\r\r\n",
@@ -72,8 +73,9 @@ class Mirror:
             sock.sendall(b"220 server ESMTP\r\n")
             assert read_exactly(sock, len(EHLO)) == EHLO
             sock.sendall(ANSWER)
-            assert read_exactly(sock, len(DATA)) == DATA
-            sock.sendall(GO_AHEAD)
+            for command, answer in ((MAIL, FINE), (DATA, GO_AHEAD)):
+                assert read_exactly(sock, len(command)) == command
+                sock.sendall(answer)
             while len(self.heard) < self._expected:
                 octets = sock.recv(65536)
                 if not octets:
@@ -86,22 +88,49 @@ class Mirror:
         self.backend.close()
 
 
-def begin_tls(sock, authority, listener):
+class Plain:
+    """What a `Wire` has, without TLS."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.incoming = self.tls = self
+        self._read = b""
+
+    def sealed(self, octets):
+        return octets
+
+    def write(self, octets):
+        self._read += octets
+
+    def read(self, _):
+        read, self._read = self._read, b""
+        return read
+
+    def send(self, octets):
+        self.sock.sendall(octets)
+
+    def recv(self, size):
+        return self.sock.recv(size)
+
+
+def begin(sock, authority, listener):
     """Up to and with the server's answer to DATA."""
-    if listener == "starttls":
+    if listener in ("starttls", "handover"):
         dialog = Dialog(sock)
         assert dialog.line().startswith(b"220 ")
         sock.sendall(EHLO)
         while dialog.line()[3:4] == b"-":
             pass
+    if listener == "starttls":
         sock.sendall(b"STARTTLS\r\n")
         assert dialog.line().startswith(b"220 ")
-    client = Wire(None, authority.context(), sock=sock)
-    hear(client, b"220 server ESMTP\r\n" if listener == "implicit" else b"")
-    client.send(EHLO)
-    hear(client, ANSWER)
-    client.send(DATA)
-    hear(client, GO_AHEAD)
+    client = Plain(sock) if listener in ("off", "handover") else Wire(None, authority.context(), sock=sock)
+    hear(client, b"220 server ESMTP\r\n" if listener in ("implicit", "off") else b"")
+    for command, answer in ((EHLO, ANSWER), (MAIL, FINE), (DATA, GO_AHEAD)):
+        if command == EHLO and listener == "handover":
+            continue  # Postern says it
+        client.send(command)
+        hear(client, answer)
     return client
 
 
@@ -137,14 +166,16 @@ def exchange(client, said):
 
 
 @pytest.mark.parametrize("said", [messages, mail_of_words], ids=["odd-ends", "words"])
-@pytest.mark.parametrize("service, listener", [("smtp", "implicit"), ("smtp", "starttls"), ("raw", "implicit")])
+@pytest.mark.parametrize("service, listener", [("smtp", "implicit"), ("smtp", "starttls"), ("smtp", "off"), ("smtp", "handover"),
+                                               ("raw", "implicit")])
 def test_every_octet_arrives_as_it_was_sent(postern, service, listener, said):
     said = said()
     mirror = Mirror(len(said))
-    port = postern.serve(mirror.server, service, tls=listener, backend_settings={"ehlo_probe": False})
+    settings = {"tls": "starttls", "require_tls": False} if listener == "handover" else {"tls": listener}
+    port = postern.serve(mirror.server, service, **settings, backend_settings={"ehlo_probe": False})
     postern.start()
     with socket.create_connection(("127.0.0.1", port)) as sock:
-        back = exchange(begin_tls(sock, postern.authority, listener), said)
+        back = exchange(begin(sock, postern.authority, listener), said)
     mirror.close()
     assert bytes(mirror.heard) == said
     assert back == said

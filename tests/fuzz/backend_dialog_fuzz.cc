@@ -1,10 +1,13 @@
 // Fuzzing of the dialogs with servers. The input's first two octets choose protocol and rules; the
 // rest is what the server says, and behind each octet 0xFF, up to 0xFE, what the client says. An
-// octet 0xFD means that the handshake is over.
+// octet 0xFD means that the handshake is over. With a bit of the rules two texts come first, each
+// behind an octet with its length: what the client said in EHLO, and who it has proved to be.
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,6 +60,26 @@ void CheckDetail(const Outcome& outcome) {
   POSTERN_CHECK((outcome.last.next == Next::kFailed) == !outcome.detail.empty());
   POSTERN_CHECK(outcome.detail.size() < 512);
   for (const char octet : outcome.detail) POSTERN_CHECK(octet >= ' ' && octet < '\x7F');
+}
+
+// Nothing of a client's own texts ends a line of XCLIENT or stands there as it may not.
+void CheckXclient(std::string_view said) {
+  while (!said.empty()) {
+    const std::string_view line = said.substr(0, said.find("\r\n"));
+    said.remove_prefix(std::min(said.size(), line.size() + 2));
+    if (!line.starts_with("XCLIENT")) continue;
+    POSTERN_CHECK(line.size() <= 510);
+    for (const char octet : line) POSTERN_CHECK(octet >= ' ' && octet < '\x7F');
+  }
+}
+
+// TakeText takes a text behind its length.
+std::string_view TakeText(std::string_view& script) {
+  if (script.empty()) return {};
+  const auto size = static_cast<unsigned char>(script.front());
+  const std::string_view text = script.substr(1, size);
+  script.remove_prefix(1 + text.size());
+  return text;
 }
 
 // What Postern says by itself are lines, and the client hears nothing before TLS stands where it
@@ -133,9 +156,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   rules.replay = (data[1] & 16) != 0 ? "EHLO client.example" : "";
   rules.probe = (data[1] & 32) != 0;
   rules.client = {.address = "192.0.2.7", .port = 4711, .session_id = "s1"};
-  const std::string_view script = postern::AsText(std::as_bytes(std::span(data, size))).substr(2);
+  std::string_view script = postern::AsText(std::as_bytes(std::span(data, size))).substr(2);
+  if ((data[1] & 64) != 0) {
+    rules.client.hello = TakeText(script);
+    rules.client.login = TakeText(script);
+  }
   const Outcome whole = Play(rules, script, false);
   const Outcome cut = Play(rules, script, true);
+  if (!rules.filter_ehlo) CheckXclient(whole.server.to);  // or a client's own words are there, too
   // Octets that nobody asked for are seen for what they are only when they come with those before.
   // One that comes later is taken for the answer to what the client has said meanwhile.
   if (whole.early || whole.last.failure == BackendFailure::kInjection ||
