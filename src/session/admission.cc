@@ -1,8 +1,5 @@
 // A connection is counted first and compared with the limits then: two workers that do so at the
 // same moment see each other, and the limit holds.
-//
-// Failures of a login are noted like others, by whoever reads logins. The relay passes octets on
-// unread once TLS stands, so nothing here notes any yet.
 #include "postern/session/admission.h"
 
 #include <algorithm>
