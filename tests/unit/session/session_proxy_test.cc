@@ -215,7 +215,7 @@ TEST_CASE("session proxy: what a proxy said is passed on") {
 TEST_CASE("session proxy: version 2 with TLS has an ID that the log has, too") {
   Harness harness(Tells(config::ProxyOut::kVersion2Tls, config::ProxyIn::kAny));
   os::UniqueFd client = harness.Connect();
-  harness.Write(client, kLine + "HELLO\n" + ToyRecord("x"));
+  harness.Write(client, kLine + "HELLO\n" + ToyRecord("q"));
   os::UniqueFd backend = harness.AcceptBackend();
   std::string got;
   mail::ProxyParsed parsed;
@@ -227,7 +227,7 @@ TEST_CASE("session proxy: version 2 with TLS has an ID that the log has, too") {
   CHECK(parsed.header.source.port == 56324);
   CHECK(parsed.header.tls);
   CHECK(parsed.header.unique_id.size() == 32);
-  CHECK(harness.Read(backend, 1) == "x");
+  CHECK(harness.Read(backend, 1) == "q");
   backend.Reset();
   client.Reset();
   WaitForLog(harness, "connection_id=" + std::string(parsed.header.unique_id));

@@ -252,8 +252,8 @@ TEST_CASE("session: idle connections are told and closed, busy ones are not") {
   Harness::Pair idle = harness.Established();
   Harness::Pair busy = harness.Established();
   harness.now_ms += 200'000;
-  harness.Write(busy.client, ToyRecord("x"));
-  CHECK(harness.Read(busy.backend, 1) == "x");
+  harness.Write(busy.client, ToyRecord("q"));
+  CHECK(harness.Read(busy.backend, 1) == "q");
   harness.now_ms += 150'000;
   int error = 0;
   std::string wire = harness.Read(idle.client, 5);
