@@ -99,6 +99,18 @@ def test_a_certificate_is_told_of_with_a_full_and_a_resumed_handshake(postern, c
             assert found[SHA256].decode() == line["client_fingerprint"]
 
 
+def test_our_own_certificate_is_told_of_whatever_its_kind(postern, clients, directory):
+    certificate, key = directory / "rsa.crt", directory / "rsa.key"
+    openssl("req", "-x509", "-newkey", "rsa:3072", "-nodes", "-subj", "/CN=localhost", "-addext",
+            "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate)
+    postern.config["certificates"]["pair"] = [{"name": "localhost", "certificate": certificate, "key": key}]
+    context = ssl.create_default_context(cafile=certificate)
+    with Backend() as backend:
+        port = listen(postern, backend, clients, "optional")
+        told = extensions(exchange(postern, backend, port, context)[0][SSL][5:])
+    assert (told[SSL_SIGNATURE], told[SSL_KEY]) == (b"RSA-SHA256", b"RSA3072")
+
+
 def test_without_a_certificate_none_is_told_of(postern, clients):
     with Backend() as backend:
         port = listen(postern, backend, clients, "optional")
