@@ -7,13 +7,14 @@ would like, in every cut.
 Shows row A5, towards servers.
 """
 
+import contextlib
 import socket
 import ssl
 import threading
 
 import pytest
 
-from support.tls import read_to_end
+from support.tls import read_exactly, read_to_end
 
 INJECTED = b"INJECTED"
 GREETINGS = {"smtp": b"220 server ESMTP\r\n", "lmtp": b"220 server LMTP\r\n",
@@ -101,14 +102,42 @@ def server(request, pair):
     made.close()
 
 
-def test_what_is_behind_the_servers_answer_reaches_nobody(postern, server):
+# By service: what a client says for TLS, and how the last line of each answer begins.
+ASK_FOR_TLS = {"smtp": [(b"", b"220 "), (b"EHLO c\r\n", b"250 "), (b"STARTTLS\r\n", b"220 ")],
+               "lmtp": [(b"", b"220 "), (b"LHLO c\r\n", b"250 "), (b"STARTTLS\r\n", b"220 ")],
+               "imap": [(b"", b"* OK"), (b"a STARTTLS\r\n", b"a OK")],
+               "pop3": [(b"", b"+OK"), (b"STLS\r\n", b"+OK")],
+               "sieve": [(b"", b"OK"), (b"STARTTLS\r\n", b"OK")]}
+
+
+@contextlib.contextmanager
+def client_of(port, service, tls, context):
+    """A client's socket, in which the server's first words come next."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        if tls == "off":
+            yield sock
+            return
+        for command, last in ASK_FOR_TLS[service] if tls == "starttls" else ():
+            sock.sendall(command)
+            heard = b""
+            while not (heard.endswith(b"\r\n") and heard.split(b"\r\n")[-2].startswith(last)):
+                heard += read_exactly(sock, 1)
+        with context.wrap_socket(sock, server_hostname="localhost") as wrapped:
+            yield wrapped
+
+
+@pytest.mark.parametrize("tls", ["off", "implicit", "starttls"])
+def test_what_is_behind_the_servers_answer_reaches_nobody(postern, server, tls):
     service = server.service
-    port = postern.serve(f"localhost:{server.port}", service, tls="off",
-                         backend_settings={"tls": "starttls", "tls_ca": postern.authority.ca})
+    settings = {"tls": "starttls", "tls_ca": postern.authority.ca}
+    if service in ("smtp", "lmtp"):
+        settings["ehlo_probe"] = False  # what it finds would be one client more
+    port = postern.serve(f"localhost:{server.port}", service, tls=tls, backend_settings=settings)
     postern.start()
+    context = postern.authority.context()
 
     def attacked():
-        with socket.create_connection(("127.0.0.1", port)) as sock:
+        with client_of(port, service, tls, context) as sock:
             heard = read_to_end(sock)
         assert INJECTED not in heard and heard.startswith(UNAVAILABLE[service]), heard
 
@@ -128,6 +157,8 @@ def test_what_is_behind_the_servers_answer_reaches_nobody(postern, server):
     assert any("octets behind its answer to STARTTLS" in line["reason"] for line in lines)
     # Or all this would show nothing.
     server.injected, server.cut = b"", 0
-    with socket.create_connection(("127.0.0.1", port)) as sock:
+    with client_of(port, service, tls, context) as sock:
+        if tls == "starttls" and service != "sieve":  # it has been greeted
+            sock.sendall({"smtp": b"EHLO c\r\n", "lmtp": b"LHLO c\r\n", "imap": b"b NOOP\r\n"}.get(service, b"NOOP\r\n"))
         greeting = sock.recv(4096)
     assert greeting and not greeting.startswith(UNAVAILABLE[service]), greeting
