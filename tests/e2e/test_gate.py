@@ -95,7 +95,9 @@ def test_pop3(postern, believing, identify):
                 client.hear("-ERR")
                 client.say(f"USER {USER}\r\nPASS {PASSWORD}\r\n")
                 client.hear("+OK Logged in")
-    wait_for(lambda: seen(believing, "pop3").count("pop3-login: Info: Login:") >= 2 * len(SHAPES), "logins in the log")
+    # "Login:" in Dovecot 2.3, "Logged in:" in 2.4.
+    wait_for(lambda: len(re.findall(r"pop3-login: .*Log(?:in|ged in):", seen(believing, "pop3"))) >= 2 * len(SHAPES),
+             "logins in the log")
     assert FORGED not in seen(believing, "pop3")
 
 
@@ -152,6 +154,7 @@ def test_between_mails(postern, believing, service, identify):
     port = serve(postern, believing, service, identify)
     shapes = SHAPES if service == "lmtp" else SHAPES[:4]
     before = len(mails(believing))
+    sent = 0
     for i, shape in enumerate(shapes):
         # What is no good line leaves it open where mails begin (docs/starttls.md).
         line = "XCLIENT ADDR=1 is a line" if i < 2 else "another line"
@@ -177,9 +180,10 @@ def test_between_mails(postern, believing, service, identify):
                 else:
                     client.say(f"BDAT {len(mail)} LAST\r\n{mail}{forged}")
                 client.hear("5")
+                sent += 1
             client.say("QUIT\r\n")
             client.hear("221 ")
-    wait_for(lambda: len(mails(believing)) >= before + len(shapes), "the mails")
+    wait_for(lambda: len(mails(believing)) >= before + sent, "the mails")
     for i in range(2):
         found = [mail for mail in mails(believing) if f"Subject: {service} {identify} {i}\n" in mail]
         assert found and all("\nXCLIENT ADDR=1 is a line\nSTARTTLS\n" in mail for mail in found)

@@ -23,6 +23,9 @@ INTENDED = {
             "FS_TLS12_sig_algs"},
 }
 
+# What it warns that it cannot look into: another engine of its own OpenSSL, NPN where there is TLS 1.3 alone.
+NOT_LOOKED_INTO = {"engine_problem", "NPN"}
+
 
 def begin(directory, policy, port):
     findings = directory / f"{policy}.json"
@@ -53,8 +56,9 @@ def test_testssl_finds_no_weakness_that_the_policy_does_not_intend(postern, auth
                 assert by_id["SSLv3"]["finding"] == "not offered", shown
                 assert {"FS", "PFS"} & set(by_id) and {"heartbleed", "ROBOT", "LOGJAM", "DROWN"} <= set(by_id), shown
                 weak = [finding for finding in found
-                        if finding["severity"] not in ("OK", "INFO", "DEBUG") and finding["id"] not in INTENDED[policy]]
-                assert not weak, (policy, weak, shown)
+                        if finding["severity"] not in ("OK", "INFO", "DEBUG") and finding["id"] not in INTENDED[policy]
+                        and not (finding["severity"] == "WARN" and finding["id"] in NOT_LOOKED_INTO)]
+                assert not weak, f"{policy}: {weak}\n{shown}"
         finally:
             for _, process in runs.values():
                 process.kill()
