@@ -122,8 +122,7 @@ Backend ReadBackend(Reading& reading, const std::string& name, const toml::table
   table.Duration("greeting_timeout", backend.greeting_timeout_ms, {100, 300'000});
   table.Bool("ehlo_probe", backend.ehlo_probe);
   ReadProxyOut(table, backend.proxy);
-  table.Bool("identify_clients", backend.identify_clients);
-  backend.identify_where = table.WhereOfValue("identify_clients");
+  ReadIdentification(table, backend);
   ReadBackendTls(reading, table, backend);
   table.Finish();
   return backend;

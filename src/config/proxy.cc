@@ -27,6 +27,11 @@ constexpr std::array<Choice<ProxyOut>, 4> kOut = {{
     {"v2", ProxyOut::kVersion2},
     {"v2-tls", ProxyOut::kVersion2Tls},
 }};
+constexpr std::array<Choice<LoginSource>, 3> kLogins = {{
+    {"off", LoginSource::kNone},
+    {"common-name", LoginSource::kCommonName},
+    {"email", LoginSource::kEmail},
+}};
 constexpr Range kTimeoutRange{100, 60'000};
 
 // Whoever is in a list of all addresses is believed to be anybody.
@@ -36,6 +41,35 @@ void WarnOfEverybody(Reading& reading, const TableReader& table, const PlacedNet
                         fmt::format("with {} in proxy_from of {} anybody may claim any address",
                                     Quote(network.text), table.name()),
                         "name only the networks that the proxies are in");
+}
+
+// A login is told by SMTP's XCLIENT, of clients with a certificate.
+void CheckLogin(const Backend& backend, const Config& config, Reporter& reporter) {
+  if (backend.identify_login == LoginSource::kNone) return;
+  if (!backend.identify_clients) {
+    reporter.Fault(
+        backend.login_where,
+        fmt::format("identify_login in [backends.{}] without identify_clients", backend.name),
+        "add identify_clients = true, or remove identify_login");
+    return;
+  }
+  for (const Listener& listener : config.listeners) {
+    if (listener.backend != backend.name) continue;
+    if (!HasLoginXclient(listener.service)) {
+      reporter.Fault(
+          backend.login_where,
+          fmt::format("identify_login in [backends.{}], but [listeners.{}] uses it for service {}",
+                      backend.name, listener.name, Quote(ToString(listener.service))),
+          "logins are told to servers of smtp and submission; give the listener another back end");
+    } else if (listener.clients.mode == ClientMode::kOff) {
+      reporter.Warn(
+          backend.login_where,
+          fmt::format("identify_login in [backends.{}], but [listeners.{}] asks clients for no "
+                      "certificate, so nobody is logged in there",
+                      backend.name, listener.name),
+          "add client_certificates = \"required\" or \"optional\" to the listener");
+    }
+  }
 }
 
 }  // namespace
@@ -67,9 +101,17 @@ void ReadProxyOut(TableReader& table, ProxyOut& proxy) {
   table.OneOf<ProxyOut>("proxy_protocol", proxy, kOut);
 }
 
+void ReadIdentification(TableReader& table, Backend& backend) {
+  table.Bool("identify_clients", backend.identify_clients);
+  backend.identify_where = table.WhereOfValue("identify_clients");
+  table.OneOf<LoginSource>("identify_login", backend.identify_login, kLogins);
+  backend.login_where = table.WhereOfValue("identify_login");
+}
+
 // Who the client is can be said in some services' words alone.
 void CheckIdentification(const Config& config, Reporter& reporter) {
   for (const Backend& backend : config.backends) {
+    CheckLogin(backend, config, reporter);
     if (!backend.identify_clients) continue;
     for (const Listener& listener : config.listeners) {
       if (listener.backend != backend.name || HasIdentification(listener.service)) continue;

@@ -10,5 +10,7 @@ namespace postern::config {
 void ReadProxyIn(Reading& reading, TableReader& table, ProxyAcceptance& proxy);
 // proxy_protocol of a back end.
 void ReadProxyOut(TableReader& table, ProxyOut& proxy);
+// identify_clients and identify_login of a back end.
+void ReadIdentification(TableReader& table, Backend& backend);
 
 }  // namespace postern::config

@@ -54,6 +54,10 @@ bool HasStartTls(Service service) { return service != Service::kHttp && service 
 
 bool HasIdentification(Service service) { return HasStartTls(service); }
 
+bool HasLoginXclient(Service service) {
+  return service == Service::kSmtp || service == Service::kSubmission;
+}
+
 const PlainPort* FindPlainPort(uint16_t port) {
   for (const PlainPort& plain : kPlainPorts) {
     if (plain.port == port) return &plain;

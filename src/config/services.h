@@ -23,6 +23,8 @@ const ServiceFacts& FactsOf(Service service);
 bool HasStartTls(Service service);
 // Whether a server can be told by the service's own commands who the client is (XCLIENT, ID).
 bool HasIdentification(Service service);
+// Whether it has words for the user that the client is, too (XCLIENT's LOGIN).
+bool HasLoginXclient(Service service);
 
 // PlainPort is what `port` is when clients begin without TLS there, with the port that they expect
 // implicit TLS on; null when there is nothing to say.

@@ -80,6 +80,9 @@ class SettingsReader {
       if (entry.identify_clients > 1 || entry.ehlo_probe > 1) {
         return Damaged("a back end is told or is not told");
       }
+      if (entry.identify_login > static_cast<uint32_t>(config::LoginSource::kEmail)) {
+        return Damaged("a back end is told of logins in a way that is not known");
+      }
       if (!TlsFits(entry)) return Damaged("a back end's TLS is not what it can be");
       BackendSettings backend{*name,
                               entry.connect_timeout_ms,
@@ -91,6 +94,7 @@ class SettingsReader {
                               entry.trust,
                               entry.certificate,
                               entry.identify_clients == 1,
+                              static_cast<config::LoginSource>(entry.identify_login),
                               entry.ehlo_probe == 1};
       for (const ServerEntry& server : servers->subspan(entry.first_server, entry.server_count)) {
         if ((addresses_taken += server.address_count) > addresses_.size()) {

@@ -113,13 +113,13 @@ std::vector<std::byte> BuildSettings(
     backend_numbers.emplace(backend.name, Count(backends.size()));
     const size_t number_of = backends.size();
     const bool tls = backend.tls.mode != config::BackendTlsMode::kOff;
-    backends.push_back({texts.Add(backend.name), backend.connect_timeout_ms,
-                        backend.greeting_timeout_ms, Count(server_entries.size()),
-                        Count(backend.servers.size()), static_cast<uint32_t>(backend.proxy),
-                        static_cast<uint32_t>(backend.tls.mode), backend.tls.min_version,
-                        At(trust.of_backend, number_of, kNoTrust),
-                        At(backend_certificates, number_of, kNoCertificate),
-                        backend.identify_clients ? 1U : 0U, backend.ehlo_probe ? 1U : 0U, 0});
+    backends.push_back(
+        {texts.Add(backend.name), backend.connect_timeout_ms, backend.greeting_timeout_ms,
+         Count(server_entries.size()), Count(backend.servers.size()),
+         static_cast<uint32_t>(backend.proxy), static_cast<uint32_t>(backend.tls.mode),
+         backend.tls.min_version, At(trust.of_backend, number_of, kNoTrust),
+         At(backend_certificates, number_of, kNoCertificate), backend.identify_clients ? 1U : 0U,
+         backend.ehlo_probe ? 1U : 0U, static_cast<uint32_t>(backend.identify_login)});
     for (const config::Server& server : backend.servers) {
       POSTERN_CHECK(server_entries.size() < servers.size());
       const ResolvedServer& resolved = servers[server_entries.size()];

@@ -139,7 +139,7 @@ struct BackendEntry {
   uint32_t certificate = 0;       // number in the index part, or kNoCertificate
   uint32_t identify_clients = 0;  // 0 or 1
   uint32_t ehlo_probe = 0;        // 0 or 1
-  uint32_t unused = 0;
+  uint32_t identify_login = 0;    // config::LoginSource
 };
 
 struct ServerEntry {

@@ -246,6 +246,13 @@ BackendTalk::Verdict SmtpBackendDialog::BeginXclient(const Out& out) {
     return Fail(BackendFailure::kNotIdentified, "does not take a client's address by XCLIENT",
                 *offered);
   }
+  const auto logs_in = [](std::string_view command) {
+    return command.find(" LOGIN=") != std::string_view::npos;
+  };
+  if (!rules().client.login.empty() && std::ranges::none_of(xclient_, logs_in)) {
+    return Fail(BackendFailure::kNotIdentified, "does not take a client's login by XCLIENT",
+                *offered);
+  }
   std::ranges::reverse(xclient_);
   return SayNextXclient(out);
 }

@@ -25,6 +25,7 @@ struct BackendLink {
   std::string local_address;
   std::string hello;
   std::string replay;
+  std::string login;
   std::string session_id;
   std::string from_client;  // plaintext that is not wanted yet
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <span>
 
 #include "backend_link.h"
@@ -21,6 +22,25 @@ os::SocketAddress AddressOf(const std::array<std::byte, 28>& octets) {
   const auto* address = reinterpret_cast<const sockaddr*>(octets.data());
   return {address, static_cast<socklen_t>(address->sa_family == AF_INET ? sizeof(sockaddr_in)
                                                                         : sizeof(sockaddr_in6))};
+}
+
+// A name with control characters is nobody's: some server would take it for another one.
+std::string LoginOf(const tls::HandshakeFacts& facts, config::LoginSource source) {
+  if (facts.peer == nullptr || !facts.peer->verified) return {};
+  std::string login;
+  switch (source) {
+    case config::LoginSource::kNone:
+      return {};
+    case config::LoginSource::kCommonName:
+      login = facts.peer->common_name;
+      break;
+    case config::LoginSource::kEmail:
+      login = facts.peer->email;
+      break;
+  }
+  const bool plain = std::ranges::none_of(
+      login, [](char octet) { return static_cast<unsigned char>(octet) < ' ' || octet == '\x7F'; });
+  return plain ? login : std::string();
 }
 
 MutableBytes AsWritable(std::string& text) { return std::as_writable_bytes(std::span(text)); }
@@ -62,16 +82,17 @@ void Session::PrepareLink() {
   }
   if (!backend.identify_clients) return;
   const os::SocketAddress peer = AddressOf(peer_);
-  if (proxied_->id.empty()) proxied_->id = NewId();
   link.address = peer.IpString();
   link.local_address = proxied_->local.IpString();
-  link.session_id = proxied_->id;
+  link.login = LoginOf(facts_, backend.identify_login);
+  link.session_id = ConnectionId();
   link.rules.identify = true;
   link.rules.client = {.address = link.address,
                        .port = peer.port(),
                        .local_address = link.local_address,
                        .local_port = proxied_->local.port(),
                        .hello = link.hello,
+                       .login = link.login,
                        .session_id = link.session_id};
 }
 

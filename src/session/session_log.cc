@@ -19,7 +19,10 @@ void Session::Log() const {
   if (how_ == How::kRefused) return;  // a flood of refusals must not be one of lines
   LogLine line(LevelOf(how_), "connection closed");
   line.Field("client", PeerAddress().ToString());
-  if (proxied_ != nullptr) line.Field("proxy", proxied_->proxy);
+  if (proxied_ != nullptr) {
+    line.Field("proxy", proxied_->proxy);
+    line.Field("proxy_tls", proxied_->tls_version);
+  }
   line.Field("listener", listener().name);
   line.Field("service", config::ToString(listener().service));
   line.Field("tls", TlsText(tls_));

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -95,10 +96,14 @@ mail::ProxyTls TlsOf(const tls::HandshakeFacts& facts) {
   return tls;
 }
 
-}  // namespace
+// Whether a text can stand in a log line and in each protocol's words as it is.
+bool IsPlainText(std::string_view text) {
+  return !text.empty() &&
+         std::ranges::all_of(text, [](char octet) { return octet > ' ' && octet < '\x7F'; });
+}
 
-// Sixteen random octets in hexadecimal: the same in our log and in the back end's.
-std::string Session::NewId() {
+// Sixteen random octets in hexadecimal.
+std::string NewId() {
   std::array<unsigned char, 16> octets{};
   if (::getrandom(octets.data(), octets.size(), 0) != static_cast<ssize_t>(octets.size()))
     return {};
@@ -109,6 +114,14 @@ std::string Session::NewId() {
     text += kDigits[octet & 0xF];
   }
   return text;
+}
+
+}  // namespace
+
+// The same in our log, in that of the proxy in front if it gave one, and in the back end's.
+const std::string& Session::ConnectionId() {
+  if (proxied_->id.empty()) proxied_->id = NewId();
+  return proxied_->id;
 }
 
 void Session::NoteLocalAddress(int fd) {
@@ -152,6 +165,7 @@ void Session::FeedProxyHeader(Bytes bytes) {
       break;
   }
   const bool named = TakeProxyHeader(parsed.header);
+  if (named) KeepToldFacts(wire.first(parsed.consumed), parsed.header);
   client_.Keep(wire.subspan(parsed.consumed));
   std::vector<std::byte> left = client_.TakeKept();
   heard_ = false;
@@ -186,6 +200,20 @@ bool Session::TakeProxyHeader(const mail::ProxyHeader& header) {
   peer_ = {};
   std::memcpy(peer_.data(), client.bytes().data(), client.bytes().size());
   return true;
+}
+
+// What a header says beyond addresses goes on to back ends that are told such things. It is kept as
+// it came, since its texts lie in it.
+void Session::KeepToldFacts(Bytes wire, const mail::ProxyHeader& header) {
+  if (IsPlainText(header.unique_id)) proxied_->id = header.unique_id;
+  if (header.tls && IsPlainText(header.tls->version)) {
+    proxied_->tls_version = header.tls->version;
+  }
+  const config::ProxyOut out = settings_->backends()[listener().backend].proxy;
+  const bool facts = header.tls || !header.authority.empty() || !header.alpn.empty();
+  if (facts && out == config::ProxyOut::kVersion2Tls) {
+    proxied_->header.assign(wire.begin(), wire.end());
+  }
 }
 
 os::SocketAddress Session::PeerAddress() const {
@@ -229,6 +257,25 @@ void Session::ProxyHeaderLate() {
   Close(How::kProxyHeader, false);
 }
 
+// What a proxy in front said of the client's TLS goes before what we know: TLS that ended there was
+// the client's, and what stands between that proxy and us, if anything, is the proxy's own. A proxy
+// that passed the client's TLS on to us does not speak of TLS.
+void Session::TellTls(mail::ProxyHeader& header) const {
+  mail::ProxyHeader told;
+  if (!proxied_->header.empty()) {
+    told = mail::ParseProxyHeader(proxied_->header, mail::ProxyAccepts::kAny).header;
+  }
+  if (client_.secure() && !told.tls) {
+    header.authority = facts_.sni;
+    header.alpn = facts_.alpn;
+    header.tls = TlsOf(facts_);
+    return;
+  }
+  header.authority = told.authority;
+  header.alpn = told.alpn;
+  header.tls = told.tls;
+}
+
 void Session::QueueProxyHeader() {
   const config::ProxyOut out = settings_->backends()[listener().backend].proxy;
   if (out == config::ProxyOut::kOff) return;
@@ -239,14 +286,12 @@ void Session::QueueProxyHeader() {
     header.family = mail::ProxyFamily::kUnknown;
   }
   if (out == config::ProxyOut::kVersion2Tls) {
-    if (proxied_->id.empty()) proxied_->id = NewId();
-    header.unique_id = proxied_->id;
-    header.authority = facts_.sni;
-    header.alpn = facts_.alpn;
-    if (client_.secure()) header.tls = TlsOf(facts_);
+    header.unique_id = ConnectionId();
+    TellTls(header);
   }
   std::vector<std::byte> octets;
   mail::WriteProxyHeader(header, FormatOf(out), octets);
+  std::vector<std::byte>().swap(proxied_->header);
   if (link_ != nullptr) {
     link_->proxy_header = std::move(octets);
   } else {

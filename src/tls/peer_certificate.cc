@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <openssl/err.h>
 #include <openssl/objects.h>
+#include <openssl/x509v3.h>
 
 #include <array>
+#include <memory>
 
 #include "postern/base/bytes.h"
 #include "postern/base/limits.h"
@@ -42,6 +44,26 @@ std::string CommonName(const X509* certificate) {
   return name.size() > limits::kMaxProxyText ? std::string() : name;
 }
 
+struct GeneralNamesFree {
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
+};
+
+// RFC 5280 section 4.2.1.6; the subject's emailAddress is out of use and says nothing here.
+std::string Email(const X509* certificate) {
+  const std::unique_ptr<GENERAL_NAMES, GeneralNamesFree> names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  ERR_clear_error();
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_EMAIL) continue;
+    const ASN1_IA5STRING* text = name->d.rfc822Name;
+    std::string email(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                      static_cast<size_t>(ASN1_STRING_length(text)));
+    return email.size() > limits::kMaxProxyText ? std::string() : email;
+  }
+  return {};
+}
+
 std::string FingerprintText(const X509* certificate) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
   unsigned size = 0;
@@ -64,7 +86,7 @@ std::string IssuerText(const X509* certificate) {
 std::shared_ptr<const PeerCertificate> DescribePeer(const X509* certificate, bool verified) {
   return std::make_shared<const PeerCertificate>(
       PeerCertificate{SubjectText(certificate), IssuerText(certificate), CommonName(certificate),
-                      FingerprintText(certificate), verified});
+                      Email(certificate), FingerprintText(certificate), verified});
 }
 
 std::string_view SignatureName(const X509* certificate) {

@@ -115,6 +115,31 @@ def test_sessions_between_them_are_resumed(postern, behind, servers, between):
     assert resumed[0] == "false" and resumed.count("true") >= 2, resumed
 
 
+@pytest.mark.parametrize("outer, answer", [("implicit", b"a OK"), ("off", b"a NO [PRIVACYREQUIRED]")])
+def test_the_server_hears_of_tls_that_ended_at_the_first_one(postern, behind, servers, outer, answer):
+    """Dovecot takes passwords of this client over TLS alone, and Postern's own word for that from two steps away."""
+    stranger = "192.0.2.99"
+    inner = behind.serve(f"127.0.0.1:{servers.port('imap_proxied')}", "imap", tls="off", proxy_protocol="v2",
+                         proxy_from=["127.0.0.0/8"], backend_settings={"proxy_protocol": "v2-tls"})
+    behind.start()
+    port = postern.serve(f"127.0.0.1:{inner}", "imap", tls=outer, proxy_protocol="v1", proxy_from=["127.0.0.0/8"],
+                         backend_settings={"proxy_protocol": "v2-tls"})
+    postern.start()
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(f"PROXY TCP4 {stranger} 127.0.0.1 40000 993\r\n".encode())
+        if outer == "implicit":
+            sock = postern.authority.context().wrap_socket(sock, server_hostname="localhost")
+        with sock, sock.makefile("rwb") as file:
+            assert file.readline().startswith(b"* OK")
+            file.write(f"a LOGIN {USER} {PASSWORD}\r\nb LOGOUT\r\n".encode())
+            file.flush()
+            assert answer in file.read()
+    told, line = behind.closed(), postern.closed()
+    assert told["client"] == line["client"] == f"{stranger}:40000"
+    assert told["connection_id"] == line["connection_id"]
+    assert told["tls"] == "off" and told.get("proxy_tls") == line.get("tls_version")
+
+
 def test_a_second_one_that_is_somebody_else_gets_no_client(postern, behind, servers):
     port = chain(postern, behind, servers, "imap", "implicit")
     postern.config["backends"]["test"]["tls_name"] = "other.example"

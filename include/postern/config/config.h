@@ -89,8 +89,10 @@ struct Backend {
   bool ehlo_probe = true;                 // SMTP and LMTP: ask for EHLO's keywords beforehand
   ProxyOut proxy = ProxyOut::kOff;
   BackendTls tls = {};
-  bool identify_clients = false;  // who the client is, in the service's own words
+  bool identify_clients = false;                    // who the client is, in the service's own words
+  LoginSource identify_login = LoginSource::kNone;  // with identify_clients
   Where identify_where = {};
+  Where login_where = {};
   Where where;
 };
 

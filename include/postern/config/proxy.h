@@ -14,6 +14,13 @@ enum class ProxyIn : uint8_t { kOff, kVersion1, kVersion2, kAny };
 // What a back end's server is sent in front of everything else.
 enum class ProxyOut : uint8_t { kOff, kVersion1, kVersion2, kVersion2Tls };
 
+// Which of a verified client certificate's names an SMTP server is told as the login (XCLIENT).
+enum class LoginSource : uint8_t {
+  kNone,
+  kCommonName,  // the subject's CN
+  kEmail,       // the first rfc822Name of the subjectAltName
+};
+
 // Of a listener. With kOff the rest is without meaning; else `from` is not empty: whoever comes
 // from these networks must send a header, and nobody else is let in.
 struct ProxyAcceptance {

@@ -88,6 +88,7 @@ struct BackendSettings {
   // Our own certificate for servers that ask for one: its number in the name index.
   uint32_t certificate = kNoCertificate;
   bool identify_clients = false;
+  config::LoginSource identify_login = config::LoginSource::kNone;
   bool ehlo_probe = false;
 };
 

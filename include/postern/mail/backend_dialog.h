@@ -22,8 +22,8 @@ struct ClientIdentity {
   std::string_view local_address;  // what it connected to
   uint16_t local_port = 0;
   std::string_view hello;  // of a session without TLS: what it said in EHLO
-  // The user that the client has proved to be. Postfix and Dovecot take it for logged in, so a
-  // certificate's name does not belong here.
+  // The user that the client has proved to be: servers take it for logged in (SMTP). A server that
+  // cannot be told it fails.
   std::string_view login;
   std::string_view session_id;  // the same as in our log
 };

@@ -118,8 +118,10 @@ class Session final : private relay::StreamOwner {
   void DecideProxyHeader();
   void ProxyHeaderLate();
   void NoteLocalAddress(int fd);
+  void KeepToldFacts(Bytes wire, const mail::ProxyHeader& header);
+  const std::string& ConnectionId();
+  void TellTls(mail::ProxyHeader& header) const;
   void QueueProxyHeader();
-  static std::string NewId();
   os::SocketAddress PeerAddress() const;
   bool EnterByHeader();
   bool RepeatsHeader(Bytes bytes);
@@ -258,9 +260,11 @@ class Session final : private relay::StreamOwner {
   std::string reason_;                          // words for the log, when something went wrong
   // For connections that the PROXY protocol has to do with, in or out; null for all others.
   struct Proxied {
-    os::SocketAddress local;  // what the client connected to
-    std::string proxy;        // from whom its header came
-    std::string id;           // what the back end was told as the connection's unique ID
+    os::SocketAddress local;        // what the client connected to
+    std::string proxy;              // from whom its header came
+    std::string id;                 // the connection's unique ID, of the header or our own
+    std::string tls_version;        // of the TLS that the client spoke with the proxy
+    std::vector<std::byte> header;  // what the back end is to be told of it; empty: nothing
   };
   std::unique_ptr<Proxied> proxied_;
   std::optional<mail::RepeatedHeader> repeated_;  // behind a header, until it is ruled out

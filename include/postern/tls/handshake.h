@@ -48,6 +48,7 @@ struct PeerCertificate {
   std::string subject;      // as RFC 4514 writes it
   std::string issuer;       // likewise
   std::string common_name;  // the subject's; empty: it has none
+  std::string email;        // the first rfc822Name of its subjectAltName, likewise
   std::string fingerprint;  // SHA-256 of the certificate, 64 hexadecimal digits
   bool verified = false;
 };

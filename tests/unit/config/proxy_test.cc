@@ -62,6 +62,53 @@ TEST_CASE("proxy: clients are identified in the words of services that have some
   }
 }
 
+TEST_CASE("proxy: logins by client certificates") {
+  const auto read = [](std::string_view backend, std::string_view listener) {
+    return Parse("[backends.b]\nservers = [\"127.0.0.1:25\"]\n" + std::string(backend) +
+                     "\n[listeners.l]\naddress = \"127.0.0.1:465\"\nbackend = \"b\"\n" +
+                     std::string(listener) + "\n",
+                 "f");
+  };
+  const std::string both = "identify_clients = true\nidentify_login = ";
+  const std::string asking =
+      "service = \"submission\"\nclient_certificates = \"required\"\nclient_ca = \"ca.pem\"";
+  CHECK(Good("").backends[0].identify_login == LoginSource::kNone);
+  const std::pair<const char*, LoginSource> values[] = {
+      {"\"off\"", LoginSource::kNone},
+      {"\"common-name\"", LoginSource::kCommonName},
+      {"\"email\"", LoginSource::kEmail}};
+  for (const auto& [text, value] : values) {
+    const auto loaded = read(both + text, asking);
+    REQUIRE(loaded);
+    CHECK(loaded->warnings.empty());
+    CHECK(loaded->config.backends[0].identify_login == value);
+  }
+
+  struct Case {
+    std::string backend, listener;
+    const char* what;
+    size_t line;
+  };
+  const Case faults[] = {
+      {both + "\"subject\"", asking, "identify_login", 4},
+      {"identify_login = \"email\"", asking, "without identify_clients", 3},
+      {both + "\"email\"", "service = \"imap\"", "for service \"imap\"", 4},
+      {both + "\"email\"", "service = \"lmtp\"", "for service \"lmtp\"", 4},
+  };
+  for (const Case& test : faults) {
+    CAPTURE(test.backend, test.listener);
+    const auto loaded = read(test.backend, test.listener);
+    REQUIRE_FALSE(loaded);
+    REQUIRE(loaded.error().size() == 1);
+    CHECK(loaded.error()[0].what.find(test.what) != std::string::npos);
+    CHECK(loaded.error()[0].where.line == test.line);
+  }
+  const auto loaded = read(both + "\"email\"", "service = \"smtp\"");
+  REQUIRE(loaded);
+  REQUIRE(loaded->warnings.size() == 1);
+  CHECK(loaded->warnings[0].what.find("nobody is logged in") != std::string::npos);
+}
+
 TEST_CASE("proxy: what a listener takes, from whom, and how long it waits") {
   const std::pair<const char*, ProxyIn> values[] = {
       {"v1", ProxyIn::kVersion1}, {"v2", ProxyIn::kVersion2}, {"any", ProxyIn::kAny}};

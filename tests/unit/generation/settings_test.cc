@@ -22,6 +22,8 @@ Image Example() {
   config.backends[0].connect_timeout_ms = 1500;
   config.backends[0].greeting_timeout_ms = 9000;
   config.backends[0].ehlo_probe = false;
+  config.backends[0].identify_clients = true;
+  config.backends[0].identify_login = config::LoginSource::kEmail;
   config.backends[0].servers.resize(2);
   config.backends[0].servers[0].text = "mail.internal:143";
   config.backends[0].servers[1].text = "gone.internal:143";
@@ -171,6 +173,8 @@ TEST_CASE("settings: what was configured is what a worker reads") {
   CHECK(imap.connect_timeout_ms == 1500);
   CHECK(imap.greeting_timeout_ms == 9000);
   CHECK_FALSE(imap.ehlo_probe);
+  CHECK(imap.identify_clients);
+  CHECK(imap.identify_login == config::LoginSource::kEmail);
   REQUIRE(imap.servers.size() == 2);
   CHECK(imap.servers[0].text == "mail.internal:143");
   REQUIRE(imap.servers[0].addresses.size() == 2);
@@ -332,6 +336,7 @@ TEST_CASE("settings: a back end that verifies its servers knows how") {
   CHECK(with([](BackendEntry& entry) { entry.trust = kNoTrust; }, false));
   CHECK_FALSE(with([](BackendEntry& entry) { entry.trust = 1; }));
   CHECK_FALSE(with([](BackendEntry& entry) { entry.tls = 3; }));
+  CHECK_FALSE(with([](BackendEntry& entry) { entry.identify_login = 3; }));
   CHECK_FALSE(with([](BackendEntry& entry) { entry.min_version = 0x0300; }));
   CHECK_FALSE(with([](BackendEntry& entry) { entry.min_version = 0x0305; }));
   const auto off = [](BackendEntry& entry) {

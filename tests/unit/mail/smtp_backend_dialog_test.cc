@@ -122,6 +122,49 @@ TEST_CASE("smtp back end: who the client is", "[dialog]") {
   )");
 }
 
+TEST_CASE("smtp back end: the client's login", "[dialog]") {
+  BackendRules rules = Identify();
+  rules.client.login = "alice@example.com";
+  Replay(rules, R"(
+    S: 220 mx.example.net ESMTP
+    P: EHLO front.example.com
+    S: 250-mx.example.net
+    S: 250 XCLIENT ADDR LOGIN
+    P: XCLIENT LOGIN=alice@example.com ADDR=192.0.2.7
+    S: 220 mx.example.net ESMTP
+    G: 220 mx.example.net ESMTP
+    = ready
+  )");
+  rules.client.login = "Alice+1 = \xC3\xA4";
+  Replay(rules, R"(
+    S: 220 mx.example.net ESMTP
+    P: EHLO front.example.com
+    S: 250-mx.example.net
+    S: 250 XCLIENT ADDR LOGIN
+    P: XCLIENT LOGIN=Alice+2B1+20+3D+20+C3+A4 ADDR=192.0.2.7
+    S: 220 mx.example.net ESMTP
+    G: 220 mx.example.net ESMTP
+    = ready
+  )");
+  // As a stranger the client might still be served, and not as was meant.
+  Replay(rules, R"(
+    S: 220 mx.example.net ESMTP
+    P: EHLO front.example.com
+    S: 250-mx.example.net
+    S: 250 XCLIENT ADDR PORT
+    = failed not-identified: does not take a client's login by XCLIENT: "XCLIENT ADDR PORT"
+  )");
+  const std::string long_login(600, 'a');
+  rules.client.login = long_login;
+  Replay(rules, R"(
+    S: 220 mx.example.net ESMTP
+    P: EHLO front.example.com
+    S: 250-mx.example.net
+    S: 250 XCLIENT ADDR LOGIN
+    = failed not-identified: does not take a client's login by XCLIENT: "XCLIENT ADDR LOGIN"
+  )");
+}
+
 TEST_CASE("smtp back end: a server that will not hear who the client is", "[dialog]") {
   Replay(Identify(), R"(
     S: 220 mx.example.net ESMTP

@@ -25,6 +25,45 @@ Harness::Options Tells(config::ProxyOut out, config::ProxyIn in = config::ProxyI
   return options;
 }
 
+// The header that a server is sent; its texts lie in `wire`.
+mail::ProxyHeader ReadHeader(Harness& harness, const os::UniqueFd& backend, std::string& wire) {
+  mail::ProxyParsed parsed;
+  while (parsed.state == mail::ProxyParsed::State::kNeedMore) {
+    wire += harness.Read(backend, 1);
+    parsed = mail::ParseProxyHeader(AsBytes(wire), mail::ProxyAccepts::kVersion2);
+  }
+  REQUIRE(parsed.state == mail::ProxyParsed::State::kDone);
+  return parsed.header;
+}
+
+// What a proxy says of a client that had TLS with it.
+mail::ProxyHeader ToldHeader(bool with_tls) {
+  mail::ProxyHeader header;
+  header.family = mail::ProxyFamily::kIpv4;
+  header.source.ip = {std::byte{192}, std::byte{0}, std::byte{2}, std::byte{1}};
+  header.source.port = 56324;
+  header.destination = header.source;
+  header.authority = "mail.example.com";
+  header.alpn = "imap";
+  header.unique_id = "id-of-the-proxy";
+  if (!with_tls) return header;
+  header.tls = mail::ProxyTls{.certificate_on_connection = true,
+                              .certificate_in_session = true,
+                              .verified = true,
+                              .version = "TLSv1.2",
+                              .common_name = "alice",
+                              .cipher = "ECDHE-RSA-AES128-GCM-SHA256",
+                              .signature_algorithm = "RSA-SHA256",
+                              .key_algorithm = "RSA2048"};
+  return header;
+}
+
+std::string WireOf(const mail::ProxyHeader& header) {
+  std::vector<std::byte> octets;
+  mail::WriteProxyHeader(header, mail::ProxyFormat::kVersion2Tls, octets);
+  return std::string(AsText(octets));
+}
+
 void WaitForLog(Harness& harness, std::string_view part) {
   harness.TurnUntil([&] { return harness.log.Has(part); });
 }
@@ -217,20 +256,15 @@ TEST_CASE("session proxy: version 2 with TLS has an ID that the log has, too") {
   os::UniqueFd client = harness.Connect();
   harness.Write(client, kLine + "HELLO\n" + ToyRecord("q"));
   os::UniqueFd backend = harness.AcceptBackend();
-  std::string got;
-  mail::ProxyParsed parsed;
-  while (parsed.state == mail::ProxyParsed::State::kNeedMore) {
-    got += harness.Read(backend, 1);
-    parsed = mail::ParseProxyHeader(AsBytes(got), mail::ProxyAccepts::kVersion2);
-  }
-  REQUIRE(parsed.state == mail::ProxyParsed::State::kDone);
-  CHECK(parsed.header.source.port == 56324);
-  CHECK(parsed.header.tls);
-  CHECK(parsed.header.unique_id.size() == 32);
+  std::string wire;
+  const mail::ProxyHeader header = ReadHeader(harness, backend, wire);
+  CHECK(header.source.port == 56324);
+  CHECK(header.tls);
+  CHECK(header.unique_id.size() == 32);
   CHECK(harness.Read(backend, 1) == "q");
   backend.Reset();
   client.Reset();
-  WaitForLog(harness, "connection_id=" + std::string(parsed.header.unique_id));
+  WaitForLog(harness, "connection_id=" + std::string(header.unique_id));
 }
 
 TEST_CASE("session proxy: of a client without TLS no TLS is told") {
@@ -240,18 +274,85 @@ TEST_CASE("session proxy: of a client without TLS no TLS is told") {
   Harness harness(options);
   const os::UniqueFd client = harness.Connect();
   const os::UniqueFd backend = harness.AcceptBackend();
-  std::string got;
-  mail::ProxyParsed parsed;
-  while (parsed.state == mail::ProxyParsed::State::kNeedMore) {
-    got += harness.Read(backend, 1);
-    parsed = mail::ParseProxyHeader(AsBytes(got), mail::ProxyAccepts::kVersion2);
-  }
-  REQUIRE(parsed.state == mail::ProxyParsed::State::kDone);
-  CHECK(parsed.header.family == mail::ProxyFamily::kIpv4);
-  CHECK_FALSE(parsed.header.tls);
-  CHECK(parsed.header.authority.empty());
+  std::string wire;
+  const mail::ProxyHeader header = ReadHeader(harness, backend, wire);
+  CHECK(header.family == mail::ProxyFamily::kIpv4);
+  CHECK_FALSE(header.tls);
+  CHECK(header.authority.empty());
   harness.Write(client, "hello");
   CHECK(harness.Read(backend, 5) == "hello");
+}
+
+TEST_CASE("session proxy: what a proxy said of the client's TLS is passed on") {
+  // Without TLS with us; and with one, which then is the proxy's own.
+  for (const config::TlsMode tls : {config::TlsMode::kOff, config::TlsMode::kImplicit}) {
+    CAPTURE(static_cast<int>(tls));
+    Harness::Options options = Tells(config::ProxyOut::kVersion2Tls, config::ProxyIn::kVersion2);
+    options.tls = tls;
+    Harness harness(options);
+    os::UniqueFd client = harness.Connect();
+    const mail::ProxyHeader told = ToldHeader(true);
+    harness.Write(client, WireOf(told));
+    if (tls == config::TlsMode::kImplicit) harness.Write(client, "HELLO\n" + ToyRecord("q"));
+    os::UniqueFd backend = harness.AcceptBackend();
+    std::string wire;
+    CHECK(ReadHeader(harness, backend, wire) == told);
+    backend.Reset();
+    client.Reset();
+    WaitForLog(harness, "connection closed");
+    CHECK(harness.log.Has("proxy_tls=TLSv1.2"));
+    CHECK(harness.log.Has("connection_id=id-of-the-proxy"));
+  }
+}
+
+TEST_CASE("session proxy: a proxy that speaks of no TLS has passed it on, or there was none") {
+  for (const config::TlsMode tls : {config::TlsMode::kOff, config::TlsMode::kImplicit}) {
+    CAPTURE(static_cast<int>(tls));
+    const bool secure = tls == config::TlsMode::kImplicit;
+    Harness::Options options = Tells(config::ProxyOut::kVersion2Tls, config::ProxyIn::kVersion2);
+    options.tls = tls;
+    Harness harness(options);
+    const os::UniqueFd client = harness.Connect();
+    const mail::ProxyHeader told = ToldHeader(false);
+    harness.Write(client, WireOf(told));
+    if (secure) harness.Write(client, "HELLO\n" + ToyRecord("q"));
+    const os::UniqueFd backend = harness.AcceptBackend();
+    std::string wire;
+    const mail::ProxyHeader header = ReadHeader(harness, backend, wire);
+    CHECK(header.unique_id == told.unique_id);
+    CHECK(header.tls.has_value() == secure);
+    CHECK((header.authority == told.authority) == !secure);
+    CHECK((header.alpn == told.alpn) == !secure);
+  }
+}
+
+TEST_CASE("session proxy: an ID that no log line can hold is replaced by one of our own") {
+  for (const char* id : {"", "two words", "line\r\nend", "\xff\xfe"}) {
+    CAPTURE(id);
+    Harness::Options options = Tells(config::ProxyOut::kVersion2Tls, config::ProxyIn::kVersion2);
+    options.tls = config::TlsMode::kOff;
+    Harness harness(options);
+    const os::UniqueFd client = harness.Connect();
+    mail::ProxyHeader told = ToldHeader(true);
+    told.unique_id = id;
+    harness.Write(client, WireOf(told));
+    const os::UniqueFd backend = harness.AcceptBackend();
+    std::string wire;
+    CHECK(ReadHeader(harness, backend, wire).unique_id.size() == 32);
+  }
+}
+
+TEST_CASE("session proxy: servers that are told of addresses alone hear no more") {
+  Harness::Options options = Tells(config::ProxyOut::kVersion2, config::ProxyIn::kVersion2);
+  options.tls = config::TlsMode::kOff;
+  Harness harness(options);
+  const os::UniqueFd client = harness.Connect();
+  harness.Write(client, WireOf(ToldHeader(true)));
+  const os::UniqueFd backend = harness.AcceptBackend();
+  std::string wire;
+  const mail::ProxyHeader header = ReadHeader(harness, backend, wire);
+  CHECK(header.source.port == 56324);
+  CHECK((!header.tls && header.authority.empty() && header.unique_id.empty()));
 }
 
 TEST_CASE("session proxy: the header comes first at the server that is reached at last") {

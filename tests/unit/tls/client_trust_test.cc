@@ -208,6 +208,20 @@ TEST_CASE("client certificates: what is told of one", "[tls][clients]") {
   CHECK(facts.certificate_key == "EC256");
 }
 
+TEST_CASE("client certificates: the first e-mail address", "[tls][clients]") {
+  const std::pair<const char*, const char*> cases[] = {
+      {"", ""},
+      {"DNS:a.example", ""},
+      {"DNS:a.example,email:alice@a.example,email:bob@b.example", "alice@a.example"}};
+  for (const auto& [names, email] : cases) {
+    CAPTURE(names);
+    const auto key = pki::MakeEcKey();
+    const auto certificate =
+        pki::MakeCertificate({.common_name = "alice", .alternative_names = names}, key.get());
+    CHECK(DescribePeer(certificate.get(), true)->email == email);
+  }
+}
+
 TEST_CASE("certificates: keys by the names that PROXY headers have", "[tls][clients]") {
   CHECK(KeyName(pki::MakeEcKey("P-384").get()) == "EC384");
   CHECK(KeyName(pki::MakeRsaKey(2048).get()) == "RSA2048");
