@@ -25,6 +25,10 @@ constexpr std::array<std::string_view, 5> kNever = {
 // says only over TLS, so none is offered. RFC 8689 section 2: REQUIRETLS is for TLS sessions.
 constexpr std::array<std::string_view, 3> kTlsOnly = {"AUTH", "X-EXPS", "REQUIRETLS"};
 
+// What servers say of the session in which Postern has asked, and so of nobody else's: Cyrus ends
+// its answer to LHLO with "250 Ok SESSIONID=<...>".
+constexpr std::array<std::string_view, 1> kOfOneSession = {"OK"};
+
 bool IsPrintable(char octet) { return octet >= ' ' && octet < '\x7F'; }
 
 // "AUTH=LOGIN" is an old way to write "AUTH LOGIN" that some servers repeat.
@@ -44,7 +48,7 @@ bool MayBeOffered(std::string_view line, Channel channel) {
     return false;
   }
   if (IsNeverOffered(line)) return false;
-  return channel == Channel::kTls || !IsOneOf(line, kTlsOnly);
+  return channel == Channel::kTls || !(IsOneOf(line, kTlsOnly) || IsOneOf(line, kOfOneSession));
 }
 
 }  // namespace postern::mail

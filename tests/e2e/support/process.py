@@ -58,7 +58,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_the_tests():
+def die_with_the_tests():
     """Nothing outlives a test run that is killed. (The test's main thread is the parent.)"""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -70,7 +70,7 @@ class Process:
         self.log = log
 
         def before_exec():
-            _die_with_the_tests()
+            die_with_the_tests()
             if preexec is not None:
                 preexec()
 

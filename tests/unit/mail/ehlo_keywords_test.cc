@@ -33,6 +33,15 @@ TEST_CASE("ehlo keywords: what takes TLS") {
   }
 }
 
+TEST_CASE("ehlo keywords: what is said of one session") {
+  for (const char* line : {"Ok SESSIONID=<mx-1795988092-12475-1-21898827>", "OK"}) {
+    INFO(line);
+    CHECK_FALSE(MayBeOffered(line, Channel::kPlain));
+    CHECK(MayBeOffered(line, Channel::kTls));
+  }
+  CHECK(MayBeOffered("OKAY", Channel::kPlain));
+}
+
 TEST_CASE("ehlo keywords: what cannot stand in a reply") {
   const std::string longest(506, 'X');
   CHECK(MayBeOffered(longest, Channel::kTls));
