@@ -5,6 +5,8 @@
 #include "tls/engine.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 
 #include <algorithm>
 #include <optional>
@@ -154,6 +156,23 @@ void HandshakeWatch::OnOutput(Bytes records) {
     if (record[0] == std::byte{20}) changed_cipher_ = true;
     records = records.subspan(record.size());
   }
+}
+
+HandshakeStep TakeStep(SSL* ssl, WireWindow& window, HandshakeWatch& watch, Bytes wire,
+                       std::vector<std::byte>& out) {
+  const size_t before = out.size();
+  window = WireWindow{.in = wire, .out = &out};
+  ERR_clear_error();
+  HandshakeStep step;
+  {
+    const SinkScope secrets(watch);
+    step.result = SSL_do_handshake(ssl);
+  }
+  step.error = SSL_get_error(ssl, step.result);
+  step.consumed = window.read;
+  window = WireWindow{};
+  watch.OnOutput(Bytes(out).subspan(before));
+  return step;
 }
 
 std::optional<AeadParameters> TakeOver(SSL* ssl, const HandshakeWatch& watch) {

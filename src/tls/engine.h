@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "postern/base/bytes.h"
 #include "tls/kdf_provider.h"
 #include "tls/openssl_types.h"
 #include "tls/record_aead.h"
+#include "tls/wire_bio.h"
 
 namespace postern::tls {
 
@@ -53,6 +55,19 @@ class HandshakeWatch final : public TrafficSecretSink {
   bool finished_seen_ = false;
   uint64_t finished_nonce_ = 0;
 };
+
+// HandshakeStep is one call into libssl: it took `consumed` octets of the wire and came to
+// `result`, SSL_do_handshake's, and `error`, SSL_get_error's. OpenSSL's queue of errors holds what
+// it left.
+struct HandshakeStep {
+  int result = 0;
+  int error = 0;
+  size_t consumed = 0;
+};
+// TakeStep goes on with a handshake whose BIO is over `window`, and appends to `out` what is for
+// the peer. `watch` is told of all that it needs.
+HandshakeStep TakeStep(SSL* ssl, WireWindow& window, HandshakeWatch& watch, Bytes wire,
+                       std::vector<std::byte>& out);
 
 // TakeOver gives what the small engine needs for a connection that has just finished its handshake,
 // on either side; nothing where libssl has to stay.

@@ -19,7 +19,6 @@
 #include "tls/explain.h"
 #include "tls/first_bytes.h"
 #include "tls/handshake_facts.h"
-#include "tls/kdf_provider.h"
 #include "tls/peer_certificate.h"
 #include "tls/record_libssl.h"
 #include "tls/session_ids.h"
@@ -238,18 +237,8 @@ Handshake::Progress LibsslHandshake::Advance(Bytes wire, std::vector<std::byte>&
 }
 
 Handshake::Progress LibsslHandshake::Step(Bytes wire, std::vector<std::byte>& out) {
-  const size_t before = out.size();
-  *window_ = WireWindow{.in = wire, .out = &out};
-  ERR_clear_error();
-  const int result = [this] {
-    const SinkScope secrets(watch_);
-    return SSL_do_handshake(ssl_.get());
-  }();
-  const int error = SSL_get_error(ssl_.get(), result);
-  const size_t consumed = window_->read;
-  *window_ = WireWindow{};
+  const auto [result, error, consumed] = TakeStep(ssl_.get(), *window_, watch_, wire, out);
   eaten_ += consumed;
-  watch_.OnOutput(Bytes(out).subspan(before));
 
   if (result == 1) {
     Establish();
