@@ -256,3 +256,31 @@ def test_postfix_is_told_all_that_it_takes_by_xclient(postern, telling, client, 
     address = f"IPv6:{client}" if ":" in client else client
     assert re.search(rf"Received: from client.example \(unknown \[{address}\]\)\s+by mx.example.test \(Postfix\) "
                      rf"with {later['protocol_name']} id ", mail), mail
+
+
+def test_a_postfix_without_ipv6_serves_the_others_as_before(postern, believing):
+    """It does not understand such an address, which says nothing about the next client's."""
+    ports = [believing.postfix.port("smtp"), believing.postfix.port("submission")]
+    postern.config["process"]["workers"] = 1  # each knows for itself which servers have failed
+    postern.add_backend("test", *[f"localhost:{port}" for port in ports], identify_clients=True)
+    port = postern.add_listener("test", "smtp", proxy_protocol="any", proxy_from=["127.0.0.0/8"])
+    postern.start()
+    refused = ["2001:db8::91", "2001:db8::92"]
+    for client in refused:
+        with connect(port, postern.authority, client) as sock:
+            heard = read_to_end(sock)
+            assert heard.startswith(b"421 ") and heard.count(b"\n") == 1, heard
+    served = ["192.0.2.91", "192.0.2.92"]
+    for client in served:
+        with connect(port, postern.authority, client) as sock:
+            assert read_until(sock, b"\r\n").startswith(b"220 ")
+            sock.sendall(b"EHLO client.example\r\nQUIT\r\n")
+            read_until(sock, b"221 ")
+        log_has(believing.log("smtp"), f"connect from unknown[{client}]")
+    lines = postern.wait_for_lines("connection closed", 4)
+    # In turn, as if nothing had been.
+    assert [line["server"] for line in lines] == [f"localhost:{port}" for port in ports] * 2
+    for line in lines[:2]:
+        assert line["how"] == "server-closed" and "inet_protocols = ipv4" in line["reason"], line
+        assert re.search('"501 5.5.4 Bad (DEST)?ADDR syntax', line["reason"]), line
+    assert not any("reason" in line for line in lines[2:])
