@@ -227,10 +227,11 @@ V6 = pytest.mark.skipif(not has_ipv6(), reason="the machine has no IPv6, and Pos
 
 
 # The client's command, and what Postfix hears of it by XCLIENT. With TLS it has said none when Postfix is spoken to.
-@pytest.mark.parametrize("hello, helo, protocol", [("EHLO", "client.example", "ESMTP"), ("HELO", "client.example", "SMTP"),
-                                                   (None, "", "SMTP")], ids=["EHLO", "HELO", "TLS"])
-@pytest.mark.parametrize("client, server", [("192.0.2.78", "198.51.100.2"),
-                                            pytest.param("2001:db8::78", "2001:db8::2", marks=V6)], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("hello, helo, protocol", [
+    ("EHLO", "client.example", "ESMTP"), ("HELO", "client.example", "SMTP"), (None, "", "SMTP")],
+    ids=["EHLO", "HELO", "TLS"])
+@pytest.mark.parametrize("client, server", [
+    ("192.0.2.78", "198.51.100.2"), pytest.param("2001:db8::78", "2001:db8::2", marks=V6)], ids=["IPv4", "IPv6"])
 def test_postfix_is_told_all_that_it_takes_by_xclient(postern, telling, client, server, hello, helo, protocol):
     subject = f"{client} {hello}"
     del telling.policy.asked[:]
