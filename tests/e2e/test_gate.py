@@ -192,14 +192,14 @@ def test_between_mails(postern, believing, service, identify):
     assert FORGED not in seen(believing, service)
 
 
-def rcpt(parameters, verb="RCPT", end="\r\n"):
-    return f"{verb} TO:<{USER}>{parameters.format(FIELDS)}{end}"
+def rcpt(parameters, verb="RCPT"):
+    return f"{verb} TO:<{USER}>{parameters.format(FIELDS)}\r\n"
 
 
 # Dovecot itself takes all of them.
 @IDENTIFY
 @pytest.mark.parametrize("command", [rcpt(" XRCPTFORWARD={}"), rcpt(" xRcptForward={}"),
-                                     rcpt(" xrcptforward={}", "rcpt", "\n")], ids=["capitals", "mixed", "small"])
+                                     rcpt(" xrcptforward={}", "rcpt")], ids=["capitals", "mixed", "small"])
 def test_what_a_proxy_would_say_of_a_recipient(postern, believing, identify, command):
     """It is not only who the client is that Dovecot's LMTP believes Postern's address."""
     mail = f"MAIL FROM:<a@elsewhere.example>\r\n{command}"
