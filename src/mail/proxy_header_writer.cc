@@ -1,5 +1,5 @@
 // Writing the PROXY header: one piece, so that it leaves in one segment (the specification's
-// section 2 asks for that).
+// section 2 asks for that), and no longer than all readers take.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
@@ -7,6 +7,7 @@
 
 #include "mail/crc32c.h"
 #include "mail/proxy_wire.h"
+#include "postern/base/limits.h"
 #include "postern/mail/proxy_header.h"
 
 namespace postern::mail {
@@ -47,10 +48,52 @@ void WriteVersion1(const ProxyHeader& header, std::vector<std::byte>& out) {
 }
 
 void PutText(std::vector<std::byte>& out, uint8_t type, std::string_view text) {
-  if (text.empty() || text.size() > limits::kMaxProxyText) return;
+  if (text.empty()) return;
   PutOctet(out, type);
   PutNumber(out, text.size());
   Put(out, AsBytes(text));
+}
+
+size_t AddressSize(ProxyFamily family) {
+  switch (family) {
+    case ProxyFamily::kIpv4:
+      return proxy::kInetSize;
+    case ProxyFamily::kIpv6:
+      return proxy::kInet6Size;
+    case ProxyFamily::kUnknown:
+    case ProxyFamily::kUnix:
+      return 0;
+  }
+  return 0;
+}
+
+// Without the texts for which there is no room. Those that servers go by come first (Dovecot logs
+// users in by the common name, and chooses settings by the name asked for), the long ones last.
+ProxyHeader Fitting(const ProxyHeader& header) {
+  constexpr size_t kSum = proxy::kTlvHeader + 4;
+  ProxyHeader kept = header;
+  size_t room =
+      limits::kMaxWrittenProxyHeader - proxy::kFixedPart - AddressSize(kept.family) - kSum;
+  const auto fit = [&room](std::string_view& text, size_t longest = limits::kMaxProxyText) {
+    const size_t size = proxy::kTlvHeader + text.size();
+    if (text.size() > longest || size > room) text = {};
+    if (!text.empty()) room -= size;
+  };
+  ProxyTls none;
+  ProxyTls& tls = kept.tls ? *kept.tls : none;
+  if (kept.tls) room -= proxy::kTlvHeader + proxy::kSslFixedPart;
+  fit(tls.common_name);
+  fit(tls.version);
+  fit(tls.cipher);
+  fit(kept.unique_id, proxy::kMaxUniqueId);
+  fit(kept.authority);
+  fit(kept.alpn);
+  fit(tls.fingerprint);
+  fit(tls.signature_algorithm);
+  fit(tls.key_algorithm);
+  fit(tls.subject);
+  fit(tls.issuer);
+  return kept;
 }
 
 void PutTls(std::vector<std::byte>& out, const ProxyTls& tls) {
@@ -71,7 +114,7 @@ void PutTls(std::vector<std::byte>& out, const ProxyTls& tls) {
 }
 
 void PutAddresses(const ProxyHeader& header, std::vector<std::byte>& out) {
-  if (header.family != ProxyFamily::kIpv4 && header.family != ProxyFamily::kIpv6) return;
+  if (AddressSize(header.family) == 0) return;
   const size_t size = header.family == ProxyFamily::kIpv4 ? 4 : 16;
   Put(out, Bytes(header.source.ip).first(size));
   Put(out, Bytes(header.destination.ip).first(size));
@@ -114,9 +157,7 @@ void WriteVersion2(const ProxyHeader& header, bool with_tls, std::vector<std::by
   if (with_tls) {
     PutText(out, proxy::kTypeAlpn, header.alpn);
     PutText(out, proxy::kTypeAuthority, header.authority);
-    if (header.unique_id.size() <= proxy::kMaxUniqueId) {
-      PutText(out, proxy::kTypeUniqueId, header.unique_id);
-    }
+    PutText(out, proxy::kTypeUniqueId, header.unique_id);
     if (header.tls) {
       PutTls(out, *header.tls);
       PutText(out, proxy::kTypeCertificateSubject, header.tls->subject);
@@ -139,7 +180,7 @@ void WriteProxyHeader(const ProxyHeader& header, ProxyFormat format, std::vector
       WriteVersion2(header, false, out);
       return;
     case ProxyFormat::kVersion2Tls:
-      WriteVersion2(header, true, out);
+      WriteVersion2(Fitting(header), true, out);
       return;
   }
 }

@@ -8,7 +8,8 @@
 // client that does not wait for 354 as RFC 2920 section 3.1 asks, an end of the mail that not all
 // servers take for one), the gate takes the safe side to the end of the connection: every line is
 // looked at as if it were a command. A mail then still comes through as it is, unless a line of it
-// begins with a verb in question; that is what an attempt to get a command past us looks like.
+// begins with a verb in question (or RCPT, with the parameter in question); that is what an attempt
+// to get a command past us looks like.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -32,6 +33,8 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kVerbs = {"STARTTLS", "X-ANONYMOUSTLS", "XCLIENT",
                                                     "XFORWARD"};
+// Dovecot's LMTP hands on what it says to its lookups of the user, as what a proxy found out.
+constexpr std::array<std::string_view, 1> kRcptParameters = {"XRCPTFORWARD"};
 
 // What servers read as one line at least (Postfix's line_length_limit); of a longer one they may
 // make two.
@@ -87,7 +90,7 @@ class SmtpGate final : public Gate {
 
   const bool lmtp_;
   const std::unique_ptr<LoginWatch> watch_;  // null in LMTP
-  VerbFilter filter_{VerbFilter::Place::kFirst, kVerbs};
+  VerbFilter filter_{VerbFilter::Place::kFirst, kVerbs, {"RCPT", kRcptParameters}};
 
   In in_ = In::kCommands;
   bool trusted_ = true;  // commands and answers are known to belong together

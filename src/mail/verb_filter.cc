@@ -58,7 +58,7 @@ std::string VerbFilter::LetGo() {
 
 void VerbFilter::BeginLine() {
   at_ = At::kGap;
-  word_seen_ = space_seen_ = false;
+  word_seen_ = space_seen_ = in_parameters_ = false;
   word_.clear();
 }
 
@@ -82,7 +82,8 @@ void VerbFilter::Look(char octet) {
     word_ += ToUpper(octet);
     return;
   }
-  found_ = IsWhole() && !GoesOn(octet);
+  // Behind a parameter's name stands its value.
+  found_ = IsWhole() && (!GoesOn(octet) || (in_parameters_ && octet == '='));
   at_ = At::kOther;
 }
 
@@ -90,6 +91,12 @@ void VerbFilter::Look(char octet) {
 // between a tag and a command, and in whether a tag may be missing behind a space, so the last word
 // that may be one is that behind the first space, and all before it may be one, too.
 void VerbFilter::EndWord(bool by_space) {
+  const bool has_parameters = !word_seen_ && at_ == At::kMatch && word_ == parameters_.verb;
+  if (in_parameters_ || has_parameters) {
+    in_parameters_ = word_seen_ = true;
+    at_ = At::kGap;
+    return;
+  }
   const bool last = place_ == Place::kFirst || space_seen_;
   word_seen_ = true;
   space_seen_ = by_space;
@@ -97,14 +104,15 @@ void VerbFilter::EndWord(bool by_space) {
 }
 
 bool VerbFilter::Matches(char octet) const {
-  return std::ranges::any_of(verbs_, [&](std::string_view verb) {
-    return verb.size() > word_.size() && verb.starts_with(word_) &&
-           verb[word_.size()] == ToUpper(octet);
-  });
+  const auto goes_on = [&](std::string_view name) {
+    return name.size() > word_.size() && name.starts_with(word_) &&
+           name[word_.size()] == ToUpper(octet);
+  };
+  return std::ranges::any_of(sought(), goes_on) || (!in_parameters_ && goes_on(parameters_.verb));
 }
 
 bool VerbFilter::IsWhole() const {
-  return std::ranges::find(verbs_, std::string_view(word_)) != verbs_.end();
+  return std::ranges::find(sought(), std::string_view(word_)) != sought().end();
 }
 
 }  // namespace postern::mail

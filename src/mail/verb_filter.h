@@ -1,5 +1,5 @@
 // VerbFilter finds, in octets that pass by, the commands that are not to reach a server, and
-// overwrites them.
+// overwrites them. So it does with parameters of a command that may reach it.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,14 @@ class VerbFilter {
     kFirst,
     kBehindTag,  // IMAP
   };
-  // `verbs`: in capitals; borrowed.
-  VerbFilter(Place place, std::span<const std::string_view> verbs) : place_(place), verbs_(verbs) {}
+  // What may stand behind `verb` and is to be overwritten; all in capitals, and borrowed.
+  struct Parameters {
+    std::string_view verb;
+    std::span<const std::string_view> names;
+  };
+  // `verbs`: in capitals; borrowed. `parameters`: with kFirst.
+  VerbFilter(Place place, std::span<const std::string_view> verbs, Parameters parameters = {})
+      : place_(place), verbs_(verbs), parameters_(parameters) {}
 
   // Take: see Gate::TakeClient.
   size_t Take(MutableBytes octets, std::string& before);
@@ -35,21 +41,26 @@ class VerbFilter {
     kGap,    // in front of a word that may be a command
     kMatch,  // in a word that begins as a command does
     kOther,  // in a word that is none
-    kRest,   // behind the place of a command
+    kRest,   // behind the place of a command, and of its parameters
   };
   void Look(char octet);
   void EndWord(bool by_space);
   bool Matches(char octet) const;
   bool IsWhole() const;
+  std::span<const std::string_view> sought() const {
+    return in_parameters_ ? parameters_.names : verbs_;
+  }
 
   const Place place_;
   const std::span<const std::string_view> verbs_;
+  const Parameters parameters_;
   At at_ = At::kGap;
-  bool word_seen_ = false;   // in this line
-  bool space_seen_ = false;  // behind that word
-  std::string word_;         // with kMatch, in capitals: bounded by the longest verb
-  std::string held_;         // what of word_ came in earlier octets, as it came
-  bool found_ = false;       // word_ is a verb to be overwritten
+  bool word_seen_ = false;      // in this line
+  bool space_seen_ = false;     // behind that word
+  bool in_parameters_ = false;  // behind the verb of parameters_
+  std::string word_;            // with kMatch, in capitals: bounded by the longest verb
+  std::string held_;            // what of word_ came in earlier octets, as it came
+  bool found_ = false;          // word_ is a verb to be overwritten
 };
 
 }  // namespace postern::mail

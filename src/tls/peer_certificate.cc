@@ -41,7 +41,9 @@ std::string CommonName(const X509* certificate) {
   if (size < 0) return {};
   std::string name(reinterpret_cast<const char*>(text), static_cast<size_t>(size));
   OPENSSL_free(text);
-  return name.size() > limits::kMaxProxyText ? std::string() : name;
+  // To a server that ends texts at NUL (Dovecot) it would be another name.
+  const bool whole = name.size() <= limits::kMaxProxyText && name.find('\0') == std::string::npos;
+  return whole ? name : std::string();
 }
 
 struct GeneralNamesFree {

@@ -16,6 +16,7 @@ from support.servers import PASSWORD, USER, servers_at
 from support.waiting import wait_for
 
 FORGED = "203.0.113.99"
+FIELDS = base64.b64encode(b"place=forged\tuser=others").decode()  # as Dovecot forwards them
 # In the protocol's own words, and so that a server might read it and another reader not.
 SHAPES = ["XCLIENT ADDR={}\r\n", "xclient addr={}\r\n", "  XCLIENT ADDR={}\r\n", "\tXCLIENT\tADDR={}\r\n",
           "XCLIENT ADDR={}\n", "XFORWARD ADDR={}\r\n"]
@@ -189,6 +190,54 @@ def test_between_mails(postern, believing, service, identify):
         assert found and all("\nXCLIENT ADDR=1 is a line\nSTARTTLS\n" in mail for mail in found)
     assert all(FORGED not in mail for mail in mails(believing))
     assert FORGED not in seen(believing, service)
+
+
+def rcpt(parameters, verb="RCPT"):
+    return f"{verb} TO:<{USER}>{parameters.format(FIELDS)}\r\n"
+
+
+# Dovecot itself takes all of them.
+@IDENTIFY
+@pytest.mark.parametrize("command", [rcpt(" XRCPTFORWARD={}"), rcpt(" xRcptForward={}"),
+                                     rcpt(" xrcptforward={}", "rcpt")], ids=["capitals", "mixed", "small"])
+def test_what_a_proxy_would_say_of_a_recipient(postern, believing, identify, command):
+    """It is not only who the client is that Dovecot's LMTP believes Postern's address."""
+    mail = f"MAIL FROM:<a@elsewhere.example>\r\n{command}"
+    with Client(believing.port("lmtp"), tls=False) as client:  # what clients are kept from
+        client.say("LHLO c.example\r\n" + mail)
+        client.hear("250 2.1.0")
+        client.hear("250 2.1.5")
+    port = serve(postern, believing, "lmtp", identify)
+    for pieces in (False, True):
+        with Client(port, postern.authority.context()) as client:
+            client.hear("220 ")
+            client.say("LHLO c.example\r\n")
+            assert "XRCPTFORWARD" not in client.hear("250 ")
+            client.say(mail, pieces)
+            client.hear("250 2.1.0")
+            assert not client.hear("250 2.1.5", "5").startswith("250")
+            client.say(rcpt("") + "QUIT\r\n")  # and the mail itself can still be sent
+            client.hear("250 2.1.5")
+            client.hear("221 ")
+
+
+@IDENTIFY
+def test_dovecots_submission_takes_nothing_of_the_kind(postern, believing, identify):
+    port = serve(postern, believing, "submission", identify)
+    with Client(port, postern.authority.context()) as client:
+        client.hear("220 ")
+        client.say("EHLO c.example\r\n")
+        client.hear("250 ")
+        client.say(rcpt(" XRCPTFORWARD={}"))
+        client.hear("530 ")
+        client.say(f"AUTH PLAIN {CREDENTIALS}\r\n")
+        client.hear("235 ")
+        # Behind a login octets flow.
+        client.say("EHLO c.example\r\n")
+        assert "XRCPTFORWARD" not in client.hear("250 ")
+        client.say(f"MAIL FROM:<{USER}>\r\n{rcpt(' XRCPTFORWARD={}')}")
+        client.hear("250 ")
+        client.hear("555 ", "501 ")
 
 
 @pytest.mark.parametrize("end", ["\n.\n", "\r\n.\n", "\n.\r\n", "\r.\r"])

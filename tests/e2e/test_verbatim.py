@@ -22,6 +22,9 @@ from support.tls import Wire, read_exactly
 from support.waiting import DEADLINE_S, scale
 
 EHLO, ANSWER = b"EHLO c.example\r\n", b"250-server\r\n250 PIPELINING\r\n"
+GREETING = b"220 server ESMTP\r\n"
+# What a mail server offers to Postern and not to clients.
+FULL_ANSWER = b"250-server\r\n250-STARTTLS\r\n250-XCLIENT NAME ADDR PORT\r\n250 PIPELINING\r\n"
 MAIL, FINE = b"MAIL FROM:<a@b.example>\r\n", b"250 fine\r\n"
 DATA, GO_AHEAD = b"DATA\r\n", b"354 go\r\n"
 # What has ended a line or a message for some server, and not for another.
@@ -58,30 +61,56 @@ def mail_of_words():
 
 
 class Mirror:
-    """A server that greets, answers EHLO and DATA and then sends back all that it hears, which it writes down."""
+    """A server that takes a mail and then sends back all that it hears, which it writes down. It speaks TLS if it has a
+    `pair`: at once or, with `tls` "starttls", when it is asked. Answers EHLO with `answer`."""
 
-    def __init__(self, expected):
+    def __init__(self, expected, answer, tls="off", pair=None):
         self.backend = Backend()
         self.server = self.backend.server
         self.heard = bytearray()
+        self.commands = []  # those before DATA
         self._expected = expected
+        self._answer = answer
+        self._tls = tls
+        if pair:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(pair.certificate, pair.key)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def _serve(self):
-        with self.backend.accept() as sock:
-            sock.sendall(b"220 server ESMTP\r\n")
-            assert read_exactly(sock, len(EHLO)) == EHLO
-            sock.sendall(ANSWER)
-            for command, answer in ((MAIL, FINE), (DATA, GO_AHEAD)):
-                assert read_exactly(sock, len(command)) == command
-                sock.sendall(answer)
+        sock = self.backend.accept()
+        try:
+            if self._tls == "implicit":
+                sock = self._context.wrap_socket(sock, server_side=True)
+            sock.sendall(GREETING)
+            while self._obey(sock, command := self._line(sock)):
+                if command == b"STARTTLS\r\n":
+                    sock = self._context.wrap_socket(sock, server_side=True)
             while len(self.heard) < self._expected:
                 octets = sock.recv(65536)
                 if not octets:
                     return
                 self.heard += octets
                 sock.sendall(octets)
+            if isinstance(sock, ssl.SSLSocket):  # else what it has said last may be taken for cut off
+                with contextlib.suppress(OSError):
+                    sock.unwrap()
+        finally:
+            sock.close()
+
+    def _obey(self, sock, command):
+        """False: the mail begins."""
+        self.commands.append(command)
+        answers = {b"EHLO": self._answer, b"XCLIENT": GREETING, b"STARTTLS": b"220 go\r\n", b"MAIL": FINE, b"DATA": GO_AHEAD}
+        sock.sendall(answers[command.split()[0]])
+        return command != DATA
+
+    def _line(self, sock):
+        line = b""
+        while not line.endswith(b"\n"):
+            line += read_exactly(sock, 1)
+        return line
 
     def close(self):
         self._thread.join(60)
@@ -125,7 +154,7 @@ def begin(sock, authority, listener):
         sock.sendall(b"STARTTLS\r\n")
         assert dialog.line().startswith(b"220 ")
     client = Plain(sock) if listener in ("off", "handover") else Wire(None, authority.context(), sock=sock)
-    hear(client, b"220 server ESMTP\r\n" if listener in ("implicit", "off") else b"")
+    hear(client, GREETING if listener in ("implicit", "off") else b"")
     for command, answer in ((EHLO, ANSWER), (MAIL, FINE), (DATA, GO_AHEAD)):
         if command == EHLO and listener == "handover":
             continue  # Postern says it
@@ -165,17 +194,31 @@ def exchange(client, said):
     return bytes(back)
 
 
-@pytest.mark.parametrize("said", [messages, mail_of_words], ids=["odd-ends", "words"])
-@pytest.mark.parametrize("service, listener", [("smtp", "implicit"), ("smtp", "starttls"), ("smtp", "off"), ("smtp", "handover"),
-                                               ("raw", "implicit")])
-def test_every_octet_arrives_as_it_was_sent(postern, service, listener, said):
+# Service, how clients come, what is said to the server before.
+WAYS = [("smtp", "implicit", "off"), ("smtp", "starttls", "off"), ("smtp", "off", "off"), ("smtp", "handover", "off"),
+        ("raw", "implicit", "off"),
+        ("smtp", "implicit", "implicit"), ("smtp", "handover", "starttls-identify"),
+        ("smtp", "implicit", "starttls"), ("smtp", "implicit", "identify"), ("smtp", "off", "implicit-identify")]
+WITH_WORDS = 7  # of them
+
+
+@pytest.mark.parametrize("service, listener, server, said",
+                         [(*way, messages) for way in WAYS] + [(*way, mail_of_words) for way in WAYS[:WITH_WORDS]])
+def test_every_octet_arrives_as_it_was_sent(postern, pair, service, listener, server, said):
     said = said()
-    mirror = Mirror(len(said))
+    tls = server.removesuffix("identify").removesuffix("-") or "off"
+    mirror = Mirror(len(said), ANSWER if service == "raw" else FULL_ANSWER, tls, pair)
     settings = {"tls": "starttls", "require_tls": False} if listener == "handover" else {"tls": listener}
-    port = postern.serve(mirror.server, service, **settings, backend_settings={"ehlo_probe": False})
+    backend = {"ehlo_probe": False, "identify_clients": server.endswith("identify")}
+    if tls != "off":
+        backend |= {"tls": tls, "tls_ca": postern.authority.ca}
+    port = postern.serve(mirror.server, service, **settings, backend_settings=backend)
     postern.start()
     with socket.create_connection(("127.0.0.1", port)) as sock:
         back = exchange(begin(sock, postern.authority, listener), said)
     mirror.close()
     assert bytes(mirror.heard) == said
     assert back == said
+    # The way was the one that was meant.
+    verbs = [command.split()[0] for command in mirror.commands]
+    assert (b"STARTTLS" in verbs, b"XCLIENT" in verbs) == (tls == "starttls", server.endswith("identify")), verbs

@@ -77,11 +77,14 @@ inline constexpr uint64_t kControlTimeoutMs = 10'000;
 inline constexpr size_t kMaxQueuedMessages = 1024;
 
 // --- The PROXY protocol ---
-// A header with every extension that Postern knows has some 600 octets; clouds add a few of their
-// own. The protocol allows 65,551.
+// A header with every extension that Postern knows may have some 1,300 octets; clouds add a few of
+// their own. The protocol allows 65,551.
 inline constexpr size_t kMaxProxyHeader = 4096;
-// One text in a header that Postern writes: a host name, a certificate's common name. All of them
-// together stay below what its own reader takes.
+// A header that Postern writes. The specification (section 2.2) takes it to be smaller than a TCP
+// segment of the least MSS that IPv4 knows, and there are readers with a buffer of just that:
+// Postfix answers a longer one with 421.
+inline constexpr size_t kMaxWrittenProxyHeader = 536;
+// One text in it: a host name, a certificate's common name.
 inline constexpr size_t kMaxProxyText = 255;
 
 // --- The dialog before TLS ---

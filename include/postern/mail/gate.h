@@ -1,6 +1,7 @@
 // Gate stands between a client and its server once both speak with each other, and keeps from the
-// server what is Postern's alone to say: who the client is (XCLIENT, XFORWARD) and that TLS begins
-// (STARTTLS, STLS). It also counts failed logins. Octets in and octets out.
+// server what is Postern's alone to say: who the client is (XCLIENT, XFORWARD, RCPT's parameter
+// XRCPTFORWARD) and that TLS begins (STARTTLS, STLS). It also counts failed logins. Octets in and
+// octets out.
 //
 // It stands until a login has succeeded; in SMTP and LMTP, where nobody need log in, as long as the
 // connection, and there a mail's octets pass as they are.

@@ -97,7 +97,8 @@ enum class ProxyFormat : uint8_t {
 };
 
 // WriteProxyHeader appends `header` to `out`. Version 1 calls kUnix UNKNOWN, version 2 AF_UNSPEC. A
-// text that is longer than limits::kMaxProxyText is left out: cut short it would be another one.
+// text that is longer than limits::kMaxProxyText is left out (cut short it would be another one),
+// and so is one with which the header would be longer than limits::kMaxWrittenProxyHeader.
 void WriteProxyHeader(const ProxyHeader& header, ProxyFormat format, std::vector<std::byte>& out);
 
 // WriteLocalProxyHeader appends the header of a connection that the proxy makes for itself, with no

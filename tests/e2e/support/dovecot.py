@@ -165,9 +165,10 @@ def version():
 
 
 class Dovecot:
-    def __init__(self, directory, users, pair=None, trusted=None, relay_port=None):
+    def __init__(self, directory, users, pair=None, trusted=None, relay_port=None, settings=""):
         """`users`: name to password. With a `pair` it offers STARTTLS, and TLS at once on the ports of imaps and so
-        on. It believes who a client is from `trusted`. With `relay_port` it takes submissions and relays them there."""
+        on. It believes who a client is from `trusted`. With `relay_port` it takes submissions and relays them there.
+        `settings` are further lines of its configuration."""
         self.directory = directory
         self.ports = {name: free_port() for name in _SERVICES}
         self.imap_socket = directory / "imap.sock"
@@ -182,7 +183,7 @@ class Dovecot:
         configuration.write_text((head + _COMMON).format(
             directory=directory, submission=" submission" if relay_port else "", relay=relay, user=MAIL_USER, group=MAIL_GROUP, ssl=ssl,
             trusted=f"login_trusted_networks = {trusted}" if trusted else "",
-            **{name: port for name, port in self.ports.items() if name != "submission"}))
+            **{name: port for name, port in self.ports.items() if name != "submission"}) + settings)
         self.process = Process(["dovecot", "-F", "-c", configuration], directory / "dovecot-start.log")
         wait_for(self._serves, "Dovecot to serve")
 

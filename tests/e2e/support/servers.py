@@ -21,14 +21,16 @@ smtpd_delay_reject = no"""
 
 class Servers:
     """Both with STARTTLS and with TLS at once, and one user. When `believing`, they believe what 127.0.0.1 says of
-    its clients. Dovecot's submission service relays to Postfix, of whose main.cf `postfix` are further lines."""
+    its clients. Dovecot's submission service relays to Postfix, of whose main.cf `postfix` are further lines, and of
+    dovecot.conf `dovecot`."""
 
-    def __init__(self, path, pair, believing=False, postfix=""):
+    def __init__(self, path, pair, believing=False, postfix="", dovecot=""):
         for name in ("d", "p"):
             (path / name).mkdir()
         self.directory = path / "d"
         relay = free_port()
-        self.dovecot = Dovecot(path / "d", {USER: PASSWORD}, pair, "127.0.0.0/8" if believing else None, relay)
+        self.dovecot = Dovecot(path / "d", {USER: PASSWORD}, pair, "127.0.0.0/8" if believing else None, relay,
+                               dovecot)
         try:
             self.postfix = Postfix(path / "p", self.dovecot.port("lmtp"), self.dovecot.auth_socket, pair,
                                    (_BELIEVING if believing else "") + "\n" + postfix, relay)
@@ -52,11 +54,11 @@ class Servers:
 
 
 @contextlib.contextmanager
-def servers_at(path, pair, believing=False, postfix=""):
+def servers_at(path, pair, believing=False, postfix="", dovecot=""):
     """For fixtures."""
     if os.geteuid() != 0:
         pytest.skip("Dovecot and Postfix change users, which takes root")
-    made = Servers(path, pair, believing, postfix)
+    made = Servers(path, pair, believing, postfix, dovecot)
     try:
         yield made
     finally:

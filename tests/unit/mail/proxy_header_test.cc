@@ -348,21 +348,49 @@ TEST_CASE("proxy header: every header comes back as it was written") {
   }
 }
 
-TEST_CASE("proxy header: texts of any length leave a header that can be read") {
-  for (const size_t size : {0U, 1U, 128U, 129U, 255U, 256U, 4096U, 70'000U}) {
-    const std::string text(size, 't');
-    CAPTURE(size);
-    const std::string wire = Written(
-        With(kHeader6, text, text, text, ProxyTls{true, true, true, text, text, text, text, text}),
-        ProxyFormat::kVersion2Tls);
-    CHECK(wire.size() <= limits::kMaxProxyHeader);
-    const ProxyParsed parsed = ParseProxyHeader(AsBytes(wire), ProxyAccepts::kAny);
-    REQUIRE(parsed.state == State::kDone);
-    CHECK(parsed.header.authority == (size <= limits::kMaxProxyText ? text : ""));
-    CHECK(parsed.header.unique_id == (size <= 128 ? text : ""));
-    REQUIRE(parsed.header.tls);
-    CHECK(parsed.header.tls->common_name == (size <= limits::kMaxProxyText ? text : ""));
+TEST_CASE("proxy header: texts of any length leave a header that every reader takes") {
+  for (const ProxyHeader& addresses : {kHeader4, kHeader6}) {
+    for (size_t size = 0; size < 600; ++size) {
+      const std::string text(size, 't');
+      CAPTURE(size);
+      ProxyHeader header = With(addresses, text, text, text,
+                                ProxyTls{true, true, true, text, text, text, text, text});
+      header.tls->subject = header.tls->issuer = header.tls->fingerprint = text;
+      const std::string wire = Written(header, ProxyFormat::kVersion2Tls);
+      CHECK(wire.size() <= limits::kMaxWrittenProxyHeader);
+      const ProxyParsed parsed = ParseProxyHeader(AsBytes(wire), ProxyAccepts::kAny);
+      REQUIRE(parsed.state == State::kDone);
+      REQUIRE(parsed.header.tls);
+      CHECK(parsed.header.tls->certificate_in_session);
+      CHECK(parsed.header.tls->common_name == (size <= limits::kMaxProxyText ? text : ""));
+      if (size > limits::kMaxProxyText) CHECK(wire.size() < 80);
+    }
   }
+}
+
+TEST_CASE("proxy header: what has no room is left out whole, the least needed first") {
+  const std::string name(200, 'n');
+  const std::string subject(150, 's');
+  const std::string issuer(150, 'i');
+  ProxyHeader header = With(kHeader6, name, "imap", "0123", ProxyTls{.version = "TLSv1.3"});
+  header.tls->common_name = "alice";
+  header.tls->fingerprint = "f00d";
+  header.tls->subject = subject;
+  header.tls->issuer = issuer;
+  const std::string wire = Written(header, ProxyFormat::kVersion2Tls);
+  CHECK(wire.find(subject) != std::string::npos);
+  CHECK(wire.find("f00d") != std::string::npos);
+  CHECK(wire.find('i' + std::string(10, 'i')) == std::string::npos);
+  const ProxyParsed parsed = ParseProxyHeader(AsBytes(wire), ProxyAccepts::kAny);
+  REQUIRE(parsed.state == State::kDone);
+  CHECK(parsed.header.authority == name);
+  CHECK(parsed.header.tls->common_name == "alice");
+  // To the last octet.
+  const size_t room = limits::kMaxWrittenProxyHeader - wire.size() - 3;
+  header.tls->issuer = std::string_view(issuer).substr(0, room);
+  CHECK(Written(header, ProxyFormat::kVersion2Tls).size() == limits::kMaxWrittenProxyHeader);
+  header.tls->issuer = std::string_view(issuer).substr(0, room + 1);
+  CHECK(Written(header, ProxyFormat::kVersion2Tls) == wire);
 }
 
 TEST_CASE("proxy header: whose the client's certificate is stands in extensions of our own") {

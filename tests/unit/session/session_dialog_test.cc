@@ -460,6 +460,94 @@ TEST_CASE("session dialog: EHLO waits for keywords that have to be asked for") {
   }
 }
 
+namespace {
+
+// A client whose EHLO waits for keywords while it says all of `said`, in two pieces; then they are
+// there.
+os::UniqueFd SayWhileWaiting(Harness& harness, FakeKeywords& cache, std::string_view said,
+                             size_t cut) {
+  static const mail::EhloKeywords kKeywords = {"SIZE 1000"};
+  os::UniqueFd client = harness.Connect();
+  ReadLine(harness, client);
+  harness.Write(client, said.substr(0, cut));
+  Settle(harness);
+  if (cut < said.size()) harness.Write(client, said.substr(cut));
+  harness.TurnUntil([&] { return !cache.waiters.empty(); });
+  Settle(harness);
+  cache.known = &kKeywords;
+  cache.Tell(&kKeywords);
+  return client;
+}
+
+Harness::Options Waits(FakeKeywords& cache, bool require_tls = true) {
+  Harness::Options options =
+      Begins(config::TlsMode::kStartTls, config::Service::kSmtp, require_tls);
+  options.keywords = &cache;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("session dialog: nothing that comes while EHLO waits for keywords is lost") {
+  const std::string said = "EHLO c\r\nNOOP\r\nVRFY a\r\nEHLO d\r\nMAIL FROM:<a@b>\r\nQUIT\r\n";
+  std::string whole;
+  for (size_t cut = said.size(); cut > 0; --cut) {
+    CAPTURE(cut);
+    FakeKeywords cache;
+    Harness harness(Waits(cache));
+    const os::UniqueFd client = SayWhileWaiting(harness, cache, said, cut);
+    int error = 0;
+    const std::string answers = harness.ReadAll(client, error);
+    CHECK(error == 0);
+    if (whole.empty()) whole = answers;
+    CHECK(answers == whole);
+    WaitForEnd(harness);
+    CHECK(harness.log.Has("dialog=quit"));
+    CHECK_FALSE(BackendSpokenTo(harness));
+  }
+  CHECK(whole.find("250-SIZE 1000\r\n250 STARTTLS\r\n250 2.0.0 OK\r\n252 ") != std::string::npos);
+  CHECK(whole.find("530 5.7.0") < whole.find("221 2.0.0"));
+}
+
+TEST_CASE("session dialog: a mail that begins while EHLO waits for keywords reaches the server") {
+  const std::string hello = "EHLO c\r\n";
+  const std::string mail = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n";
+  for (size_t cut = 1; cut <= hello.size() + mail.size(); ++cut) {
+    CAPTURE(cut);
+    FakeKeywords cache;
+    Harness harness(Waits(cache, false));
+    const os::UniqueFd client = SayWhileWaiting(harness, cache, hello + mail, cut);
+    const os::UniqueFd backend = harness.AcceptBackend();
+    harness.Write(backend, "220 server\r\n");
+    CHECK(harness.Read(backend, hello.size()) == hello);
+    harness.Write(backend, "250-server\r\n250 SIZE 1000\r\n");
+    CHECK(harness.Read(backend, mail.size()) == mail);
+  }
+}
+
+TEST_CASE("session dialog: what is injected while EHLO waits for keywords reaches nobody") {
+  const std::string before = "EHLO c\r\nSTARTTLS\r\n";
+  for (const std::string& injected :
+       {std::string("NOOP INJECTED\r\n"), std::string("MAIL FROM:<INJECTED@x>\r\nDATA\r\n"),
+        std::string("STARTTLS\r\nNOOP INJECTED\r\n"), std::string("\x16\x03\x01INJECTED"),
+        "HELLO\n" + ToyRecord("NOOP INJECTED\r\n")}) {
+    for (const bool require_tls : {true, false}) {
+      for (size_t cut = 1; cut <= before.size() + injected.size(); ++cut) {
+        // There it may be the client's own handshake, which it has not waited for.
+        if (injected.starts_with("HELLO") && cut == before.size()) continue;
+        CAPTURE(injected, require_tls, cut);
+        FakeKeywords cache;
+        Harness harness(Waits(cache, require_tls));
+        const os::UniqueFd client = SayWhileWaiting(harness, cache, before + injected, cut);
+        WaitForEnd(harness);
+        // Cut right behind STARTTLS it is for the handshake to refuse.
+        CHECK(harness.log.Has(cut == before.size() ? "how=handshake-" : "dialog=injection"));
+        CHECK_FALSE(BackendSpokenTo(harness));
+      }
+    }
+  }
+}
+
 TEST_CASE("session dialog: a session that ends while it waits for keywords is not told") {
   const mail::EhloKeywords keywords = {"SIZE 1000"};
   FakeKeywords cache;

@@ -228,4 +228,17 @@ TEST_CASE("certificates: keys by the names that PROXY headers have", "[tls][clie
   CHECK(KeyName(pki::MakeKey("ED25519").get()) == "ED25519");
 }
 
+TEST_CASE("client trust: a common name that may be read as another one is none") {
+  for (const std::string& name : {std::string("alice"), std::string("alice\0.example", 14)}) {
+    const pki::X509Ptr certificate(X509_new());
+    const auto* text = reinterpret_cast<const unsigned char*>(name.data());
+    REQUIRE(X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate.get()), "CN",
+                                       MBSTRING_UTF8, text, static_cast<int>(name.size()), -1,
+                                       0) == 1);
+    const auto peer = DescribePeer(certificate.get(), true);
+    CHECK(peer->common_name == (name == "alice" ? name : ""));
+    CHECK(peer->subject.starts_with("CN=alice"));
+  }
+}
+
 }  // namespace postern::tls

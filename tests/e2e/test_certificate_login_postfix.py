@@ -1,6 +1,6 @@
 """Clients with a certificate are logged in at Postfix without a password, by XCLIENT's LOGIN.
 
-Shows parts of rows A8 and B10. Other ways to tell servers of clients: test_identify.py, test_client_facts.py.
+Shows parts of rows A8 and B10. At Dovecot: test_certificate_login_dovecot.py. Other ways to tell servers of clients: test_identify.py.
 """
 
 import smtplib
