@@ -43,14 +43,16 @@ bool BackendSpokenTo(const Harness& harness) {
   return ::poll(&wait, 1, 0) == 1;
 }
 
-// Lets the session do what it does without the client or the clock.
+// Lets the session do what it does without the client or the clock: what has been written on the
+// loopback interface is there at once.
 void Settle(Harness& harness) {
-  for (int i = 0; i < 5; ++i) harness.Turn();
+  for (int i = 0; i < 5; ++i) harness.Turn(1);
 }
 
-void WaitForEnd(Harness& harness) {
+// The clock goes on by `step_ms` in each turn of the ring.
+void WaitForEnd(Harness& harness, uint64_t step_ms = 100) {
   harness.TurnUntil([&] {
-    harness.now_ms += 100;
+    harness.now_ms += step_ms;
     return harness.table.empty();
   });
 }
@@ -539,7 +541,7 @@ TEST_CASE("session dialog: what is injected while EHLO waits for keywords reache
         FakeKeywords cache;
         Harness harness(Waits(cache, require_tls));
         const os::UniqueFd client = SayWhileWaiting(harness, cache, before + injected, cut);
-        WaitForEnd(harness);
+        WaitForEnd(harness, 2'000);
         // Cut right behind STARTTLS it is for the handshake to refuse.
         CHECK(harness.log.Has(cut == before.size() ? "how=handshake-" : "dialog=injection"));
         CHECK_FALSE(BackendSpokenTo(harness));
