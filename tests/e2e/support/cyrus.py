@@ -8,7 +8,6 @@ import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 
 import pytest
@@ -17,7 +16,6 @@ from support import TOP
 from support.leftovers import processes_of_session
 from support.ports import free_port
 from support.process import Process, die_with_the_tests, send_signal
-from support.waiting import wait_for
 
 _IMAPD_CONF = """
 configdirectory: {directory}/conf
@@ -98,15 +96,7 @@ class Cyrus:
             [programs / "master", "-C", directory / "imapd.conf", "-M", directory / "cyrus.conf", "-p",
              directory / "master.pid", "-D"], directory / "cyrus.log", preexec=become_the_user,
             env={**os.environ, "LD_LIBRARY_PATH": str(directory / "lib")})
-        wait_for(self._serves, "Cyrus to serve")
-
-    def _serves(self):
-        assert self.process.running(), "Cyrus ended:\n" + self.process.text()
-        try:
-            with socket.create_connection(("127.0.0.1", self.ports["imap"])) as client:
-                return client.recv(100).startswith(b"* OK")
-        except OSError:
-            return False
+        self.process.wait_until_it_greets(self.ports["imap"], b"* OK")
 
     def port(self, service):
         return self.ports[service]

@@ -6,12 +6,10 @@ Needs root, as Dovecot's processes change users. Its configuration language diff
 
 import re
 import shutil
-import socket
 import subprocess
 
 from support.ports import free_port
 from support.process import Process
-from support.waiting import wait_for
 
 MAIL_USER, MAIL_GROUP = "nobody", "nogroup"
 
@@ -185,15 +183,7 @@ class Dovecot:
             trusted=f"login_trusted_networks = {trusted}" if trusted else "",
             **{name: port for name, port in self.ports.items() if name != "submission"}) + settings)
         self.process = Process(["dovecot", "-F", "-c", configuration], directory / "dovecot-start.log")
-        wait_for(self._serves, "Dovecot to serve")
-
-    def _serves(self):
-        assert self.process.running(), "Dovecot ended:\n" + self.process.text()
-        try:
-            with socket.create_connection(("127.0.0.1", self.ports["imap"])) as client:
-                return client.recv(100).startswith(b"* OK")
-        except OSError:
-            return False
+        self.process.wait_until_it_greets(self.ports["imap"], b"* OK")
 
     def port(self, service):
         return self.ports[service]

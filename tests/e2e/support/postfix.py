@@ -1,12 +1,10 @@
 """A Postfix of the tests' own: SMTP and submission in, everything on to Dovecot by LMTP. Needs root."""
 
 import shutil
-import socket
 import subprocess
 
 from support.ports import free_port
 from support.process import Process
-from support.waiting import wait_for
 
 DOMAIN = "example.test"
 
@@ -98,15 +96,7 @@ class Postfix:
                                  stdout=subprocess.PIPE).stdout.decode().strip()
         self.process = Process([f"{daemons}/master", "-c", directory / "conf", "-d"],
                                directory / "postfix-start.log")
-        wait_for(self._serves, "Postfix to serve")
-
-    def _serves(self):
-        assert self.process.running(), "Postfix ended:\n" + self.process.text()
-        try:
-            with socket.create_connection(("127.0.0.1", self.ports["smtp"])) as client:
-                return client.recv(100).startswith(b"220 ")
-        except OSError:
-            return False
+        self.process.wait_until_it_greets(self.ports["smtp"], b"220 ")
 
     def port(self, service):
         return self.ports[service]

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 
 from support.waiting import DEADLINE_S, wait_for
@@ -82,6 +83,18 @@ class Process:
 
     def running(self):
         return self.popen.poll() is None
+
+    def wait_until_it_greets(self, port, greeting):
+        """Until whoever connects to `port` hears what begins with `greeting`."""
+        def greets():
+            assert self.running(), f"{self.popen.args[0]} ended:\n{self.text()}"
+            try:
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    return client.recv(100).startswith(greeting)
+            except OSError:
+                return False
+
+        wait_for(greets, f"{self.popen.args[0]} to serve")
 
     def send(self, number):
         if self.running():
