@@ -84,7 +84,8 @@ void Session::PrepareLink() {
   const os::SocketAddress peer = AddressOf(peer_);
   link.address = peer.IpString();
   link.local_address = proxied_->local.IpString();
-  link.login = LoginOf(facts_, backend.identify_login);
+  // Behind a proxy that ended the client's TLS, a certificate is the proxy's.
+  if (!proxied_->tls_ended) link.login = LoginOf(facts_, backend.identify_login);
   link.session_id = ConnectionId();
   link.rules.identify = true;
   link.rules.client = {.address = link.address,

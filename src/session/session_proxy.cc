@@ -206,6 +206,7 @@ bool Session::TakeProxyHeader(const mail::ProxyHeader& header) {
 // it came, since its texts lie in it.
 void Session::KeepToldFacts(Bytes wire, const mail::ProxyHeader& header) {
   if (IsPlainText(header.unique_id)) proxied_->id = header.unique_id;
+  proxied_->tls_ended = header.tls.has_value();
   if (header.tls && IsPlainText(header.tls->version)) {
     proxied_->tls_version = header.tls->version;
   }

@@ -4,6 +4,8 @@ Shows parts of rows A8 and B10. At Dovecot: test_certificate_login_dovecot.py. O
 """
 
 import smtplib
+import socket
+import struct
 
 import pytest
 
@@ -12,6 +14,7 @@ from support.servers import USER, servers_at
 from support.tls import openssl
 from support.waiting import wait_for
 from test_policy import Clients
+from test_proxy import SIGNATURE
 
 # As a submission service has it: who is not logged in may send nothing.
 SETTINGS = """
@@ -97,6 +100,28 @@ def test_a_login_with_a_line_end_is_none(postern, servers, clients):
             "-keyout", f"{base}.key", "-out", f"{base}.csr")
     clients._ca("-in", f"{base}.csr", "-out", f"{base}.crt")
     assert send(postern, port, (f"{base}.crt", f"{base}.key"), "mallory@elsewhere.example")[0] == 554
+
+
+def test_the_certificate_of_a_proxy_in_front_logs_nobody_in(postern, servers, clients):
+    """A proxy that says the client's TLS ended there has shown its own certificate; one that only passes TLS on has
+    not."""
+    port = postern.serve(f"localhost:{servers.port('smtp')}", "submission", client_certificates="required",
+                         client_ca=clients.ca, proxy_protocol="v2", proxy_from=["127.0.0.0/8"],
+                         backend_settings={"identify_clients": True, "identify_login": "common-name"})
+    postern.start()
+    context = postern.authority.context()
+    context.load_cert_chain(*clients.issue("alice"))
+    addresses = socket.inet_aton("192.0.2.1") + socket.inet_aton("192.0.2.2") + struct.pack(">HH", 40000, 465)
+    for extension, code in ((b"", 250), (b"\x20\0\x05\x01\0\0\0\x01", 553)):
+        header = SIGNATURE + b"\x21\x11" + struct.pack(">H", len(addresses + extension)) + addresses + extension
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.sendall(header)
+        with context.wrap_socket(sock, server_hostname="localhost") as tls, tls.makefile("rb") as file:
+            for command in (b"", b"EHLO client.example\r\n", b"MAIL FROM:<alice@example.test>\r\n"):
+                tls.sendall(command)
+                while (line := file.readline())[3:4] == b"-":
+                    pass
+            assert line.startswith(b"%d" % code), line
 
 
 def test_dovecot_takes_the_login_and_asks_for_a_password_all_the_same(postern, servers, clients):

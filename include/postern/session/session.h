@@ -263,6 +263,7 @@ class Session final : private relay::StreamOwner {
     os::SocketAddress local;        // what the client connected to
     std::string proxy;              // from whom its header came
     std::string id;                 // the connection's unique ID, of the header or our own
+    bool tls_ended = false;         // the client's TLS ended at the proxy; any with us is its own
     std::string tls_version;        // of the TLS that the client spoke with the proxy
     std::vector<std::byte> header;  // what the back end is to be told of it; empty: nothing
   };
